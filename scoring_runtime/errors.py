@@ -1,0 +1,178 @@
+"""Everything that can go wrong, as one tree.
+
+ScoringRuntimeError
+ |- SettingsError                 a flag, environment variable or config key is wrong        exit 3
+ |- ScriptError                   the user's script cannot be served                         exit 3
+ |   |- ScriptLoadError           missing file, syntax error, import error
+ |   |- ScriptSignatureError      no init() or run(), or run() cannot be called
+ |   |- ScriptInitError           init() raised
+ |- PortError                     the port cannot be bound                                   exit 3
+ |- RequestError(.status)         becomes an HTTP answer
+ |   |- BadInput 400              the body or a parameter is not what run() takes
+ |   |- MethodNotAllowed 405      no run() for this method
+ |   |- RequestTimeout 408        the client took too long to send
+ |   |- PayloadTooLarge 413
+ |   |- UnsupportedInput 415      the content type is not JSON
+ |   |- HeaderTooLong 431
+ |   |- ScriptFailed 500          run() raised, or its result cannot be written
+ |   |- ScriptTimedOut 500        run() took longer than SCORING_TIMEOUT_MS
+ |   |- WorkerLost 502            the worker that ran this request died
+ |   |- Overloaded 503            no slot in time; carries Retry-After
+ |- BatchError                    a batch run cannot start, or crossed its error threshold
+ |- DeployError                   registry, image or service operations
+     |- ModelNotFound, PackagingError, TargetError, ServiceFailed
+
+Each builds its message from what was expected, what came, and what to do about it.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BadInput",
+    "BatchError",
+    "DeployError",
+    "HeaderTooLong",
+    "MethodNotAllowed",
+    "ModelNotFound",
+    "Overloaded",
+    "PackagingError",
+    "PayloadTooLarge",
+    "PortError",
+    "RequestError",
+    "RequestTimeout",
+    "ScoringRuntimeError",
+    "ScriptError",
+    "ScriptFailed",
+    "ScriptInitError",
+    "ScriptLoadError",
+    "ScriptSignatureError",
+    "ScriptTimedOut",
+    "ServiceFailed",
+    "SettingsError",
+    "TargetError",
+    "UnsupportedInput",
+    "WorkerLost",
+]
+
+
+class ScoringRuntimeError(Exception):
+    """The root: catch this to catch everything of ours."""
+
+
+class SettingsError(ScoringRuntimeError):
+    """A setting has a value it cannot have."""
+
+    def __init__(self, name: str, value: object, expected: str, fix: str = "") -> None:
+        self.name = name
+        text = f"{name}: expected {expected}, got {value!r}."
+        super().__init__(f"{text} {fix}" if fix else text)
+
+
+class ScriptError(ScoringRuntimeError):
+    """The user's script cannot be served."""
+
+
+class ScriptLoadError(ScriptError):
+    """The script file is missing, does not parse, or raised while it was imported."""
+
+
+class ScriptSignatureError(ScriptError):
+    """The script lacks init() or run(), or run() has a signature that cannot be called."""
+
+
+class ScriptInitError(ScriptError):
+    """The script's init() raised."""
+
+
+class PortError(ScoringRuntimeError):
+    """A port cannot be listened on."""
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        super().__init__(
+            f"Cannot listen on {host}:{port}: {reason}. "
+            f"Choose another one with --port, or end the process that holds it (ss -ltnp 'sport = :{port}')."
+        )
+
+
+class RequestError(ScoringRuntimeError):
+    """A request that is answered with an error status instead of a score."""
+
+    status = 500
+    run_failed = False
+
+
+class BadInput(RequestError):
+    status = 400
+
+
+class MethodNotAllowed(RequestError):
+    status = 405
+
+    def __init__(self) -> None:
+        super().__init__("Method not allowed")
+
+
+class RequestTimeout(RequestError):
+    status = 408
+
+
+class PayloadTooLarge(RequestError):
+    status = 413
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"The request body is larger than {limit_bytes} bytes, the limit of this service.")
+
+
+class UnsupportedInput(RequestError):
+    status = 415
+
+
+class HeaderTooLong(RequestError):
+    status = 431
+
+
+class ScriptFailed(RequestError):
+    run_failed = True
+
+
+class ScriptTimedOut(RequestError):
+    run_failed = True
+
+    def __init__(self, timeout_ms: int) -> None:
+        super().__init__(f"Scoring timeout after {timeout_ms} ms")
+
+
+class WorkerLost(RequestError):
+    status = 502
+
+
+class Overloaded(RequestError):
+    status = 503
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class BatchError(ScoringRuntimeError):
+    """A batch run cannot start, or crossed its error threshold."""
+
+
+class DeployError(ScoringRuntimeError):
+    """A registry, image or service operation failed."""
+
+
+class ModelNotFound(DeployError):
+    """No model, or no version of it, by that name."""
+
+
+class PackagingError(DeployError):
+    """The image cannot be built from what was given."""
+
+
+class TargetError(DeployError):
+    """The host refused, or cannot do what was asked."""
+
+
+class ServiceFailed(DeployError):
+    """The service did not become healthy."""
