@@ -50,19 +50,16 @@ def document_reader() -> Any:
 
     def read(body: bytes) -> Document | None:
         try:
-            if len(body) > KEPT_BYTES:
+            try:
+                document = (kept if len(body) <= KEPT_BYTES else simdjson.Parser()).parse(body)
+            except RuntimeError:  # another thread's document is still alive, or an integer has too many digits
                 document = simdjson.Parser().parse(body)
-            else:
-                try:
-                    document = kept.parse(body)
-                except RuntimeError:  # another thread's document is still alive
-                    document = simdjson.Parser().parse(body)
-            if not isinstance(document, simdjson.Object):
-                return None
-            # Of equal keys json takes the last and simdjson the first.
-            names = list(document.keys())
-            return document if len(set(names)) == len(names) else None
-        except ValueError:
+        except (ValueError, RuntimeError):
             return None
+        if not isinstance(document, simdjson.Object):
+            return None
+        # Of equal keys json takes the last and simdjson the first.
+        names = list(document.keys())
+        return document if len(set(names)) == len(names) else None
 
     return read

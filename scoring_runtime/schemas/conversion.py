@@ -44,7 +44,7 @@ class Argument:
     def converted(self, value: Any) -> Any:
         try:
             for layer in self._layers:
-                if value or not layer.optional or _is_array(value):
+                if not layer.optional or _is_array(value) or value:
                     value = layer.convert(value)
         except Misfit as misfit:
             raise misfit.refusal(self.name) from misfit.__cause__
@@ -172,4 +172,4 @@ def _is_array(value: Any) -> bool:
 
 def _is_exact(array: Any) -> bool:
     """Whether no element can have been an integer that orjson had to round."""
-    return bool((abs(array.astype("float64", copy=False)) < EXACT_BELOW).all())
+    return array.dtype.kind in "fiu" and bool((abs(array.astype("float64", copy=False)) < EXACT_BELOW).all())

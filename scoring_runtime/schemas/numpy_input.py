@@ -57,7 +57,7 @@ class NumpyInput:
             array = numpy.array(self._preprocess(value, self.dtype), dtype=self.dtype)
         if self.shape is not None and not (array.ndim == len(self.shape) and array.shape[1:] == self.shape[1:]):
             misfit = self._located(value, 0) if self.dtype is not None and self.is_plain else None
-            reason = f"Expected shape {shape_text(('any', *self.shape[1:]))}, got {shape_text(array.shape)}."
+            reason = f"Expected shape {self._shape_text}, got {shape_text(array.shape)}."
             raise Misfit(self._expected, value, reason=reason) if misfit is None else misfit.because(reason)
         return array
 
@@ -112,13 +112,17 @@ class NumpyInput:
     # -- what was wrong ---------------------------------------------------------------------------------------------
 
     @property
+    def _shape_text(self) -> str:
+        return shape_text(("any", *self.shape[1:]) if self.shape else ())
+
+    @property
     def _expected(self) -> str:
         kind = "" if self.dtype is None else f" of {self.dtype}"
         if self.shape is None:
             return f"an array{kind}"
         if not self.shape:
             return f"one value{kind}"
-        return f"an array{kind} of shape {shape_text(('any', *self.shape[1:]))}"
+        return f"an array{kind} of shape {self._shape_text}"
 
     def _explained(self, value: Any, error: Exception) -> Misfit:
         if self.is_plain and self.dtype is not None:
