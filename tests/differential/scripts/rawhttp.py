@@ -1,6 +1,5 @@
 """A @rawhttp run() that answers with the view of the request that the header X-See names."""
 
-
 from azureml.contrib.services.aml_request import AMLRequest, rawhttp
 from azureml.contrib.services.aml_response import AMLResponse
 
@@ -135,5 +134,3 @@ def init():
 @rawhttp
 def run(request):
     return VIEWS[request.headers.get("X-See", "method")](request)
-
-

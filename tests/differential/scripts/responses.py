@@ -15,7 +15,9 @@ def without_failed_header(response):
 
 
 def cookie(response):
-    response.set_cookie("session", "abc", path="/app", domain="scoring.test", httponly=True, samesite="Lax", secure=True)
+    response.set_cookie(
+        "session", "abc", path="/app", domain="scoring.test", httponly=True, samesite="Lax", secure=True
+    )
 
 
 def cookies(response):
