@@ -1,0 +1,296 @@
+"""gunicorn keeps the workers alive; this adds the front, rolling replacement, and an orderly end."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.errors import HaltServer
+
+from scoring_runtime.errors import ScriptError
+from scoring_runtime.server import logs, wire
+from scoring_runtime.server.boot import FrontProcess
+from scoring_runtime.server.worker import SCRIPT_FAILED, LoadedScript, ScoringWorker, load, report
+from scoring_runtime.settings import Settings
+
+__all__ = ["ScoringApplication", "ScoringArbiter"]
+
+logger = logging.getLogger("azmlinfsrv")
+
+
+class ScoringApplication(BaseApplication):  # type: ignore[misc]
+    """What gunicorn asks for: a configuration, and an application, which here is the loaded script."""
+
+    def __init__(self, settings: Settings, listeners: list[socket.socket], front: FrontProcess) -> None:
+        self.settings = settings
+        self.listeners = listeners
+        self.front = front
+        self.channel = front.channel
+        self.table = front.table
+        self.loaded: LoadedScript | None = None
+        super().__init__()
+
+    def load_config(self) -> None:
+        options: dict[str, Any] = {
+            "workers": self.settings.worker_count,
+            "timeout": self.settings.worker_timeout,
+            "graceful_timeout": self.settings.graceful_timeout,
+            "preload_app": self.settings.worker_preload,
+            "worker_class": ScoringWorker,
+            "logger_class": logs.GunicornLog,
+            "control_socket_disable": True,
+        }
+        for name, value in options.items():
+            if name in self.cfg.settings:
+                self.cfg.set(name, value)
+        self.from_environment()
+
+    def from_environment(self) -> None:
+        """GUNICORN_CMD_ARGS goes on working for what still has a meaning here."""
+        arguments = self.cfg.get_cmd_args_from_env()
+        if arguments:
+            parsed, unknown = self.cfg.parser().parse_known_args(arguments)
+            for name, value in vars(parsed).items():
+                if name in HONOURED and value is not None:
+                    self.cfg.set(name.lower(), value)
+                elif value is not None and name != "args":
+                    logger.warning("GUNICORN_CMD_ARGS: %s has no effect here", name)
+            if unknown:
+                logger.warning("GUNICORN_CMD_ARGS: ignored %s", " ".join(unknown))
+
+    def load(self) -> LoadedScript:
+        """Only with WORKER_PRELOAD: init() once, here, its memory shared by every worker that is forked later."""
+        logs.set_up(self.settings)
+        self.loaded = load(self.settings)
+        threads = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
+        if threads:
+            logger.warning(
+                "WORKER_PRELOAD: init() started threads (%s), which do not exist in the forked workers. "
+                "Unset WORKER_PRELOAD if the script needs them.",
+                ", ".join(threads),
+            )
+        gc.collect()
+        gc.freeze()  # or the first collection in each worker would touch, and so copy, every object
+        return self.loaded
+
+    def wsgi(self) -> Any:
+        return self.load() if self.settings.worker_preload and self.loaded is None else self.loaded
+
+
+HONOURED = {"workers", "timeout", "graceful_timeout", "pidfile", "proc_name", "user", "group", "umask", "worker_tmp_dir"}
+
+
+class ScoringArbiter(Arbiter):  # type: ignore[misc]
+    """Four differences: it owns a front; workers are replaced before they leave; SIGTERM drains; a bad reload keeps."""
+
+    def __init__(self, app: ScoringApplication) -> None:
+        self.front = app.front
+        self.table = app.table
+        self.channel = app.channel
+        self.LISTENERS = [Listener(s) for s in app.listeners]
+        self.stopping = False
+        self.front_failures = 0
+        super().__init__(app)
+
+    # workers
+
+    def spawn_worker(self) -> int:
+        region = self.table.free_region()
+        if region is None:
+            self.log.error("No room for one more worker: %s is the most.", self.table.regions)
+            return 0
+        self.table.set_header(region, 0, wire.BOOTING)
+        worker_class = self.worker_class
+
+        def placed(*args: Any) -> ScoringWorker:
+            worker = worker_class(*args)
+            worker.region = region
+            worker.retiring = False
+            worker.successor = None
+            return worker  # type: ignore[no-any-return]
+
+        self.worker_class = placed
+        try:
+            return super().spawn_worker()  # type: ignore[no-any-return]
+        finally:
+            self.worker_class = worker_class
+
+    def spawn_workers(self) -> None:
+        while len(self.lasting()) < self.num_workers and self.spawn_worker():
+            pass
+
+    def lasting(self) -> list[Any]:
+        """The workers that count: a successor does not, as long as its predecessor is there."""
+        successors = {w.successor for w in self.WORKERS.values() if w.successor}
+        return [w for w in self.WORKERS.values() if w.pid not in successors]
+
+    def manage_workers(self) -> None:
+        if self.stopping:
+            return
+        if not self.front_alive():
+            self.respawn_front()
+        self.spawn_workers()
+        for worker in sorted(self.lasting(), key=lambda w: w.age)[: max(0, len(self.lasting()) - self.num_workers)]:
+            self.retire(worker)
+        for worker in list(self.WORKERS.values()):
+            if worker.retiring or self.table.header(worker.region)[1] == wire.LEAVING:
+                self.replace(worker)
+
+    def replace(self, worker: Any) -> None:
+        """First a successor that serves, then the goodbye."""
+        worker.retiring = True
+        successor = self.WORKERS.get(worker.successor)
+        if successor is None:
+            worker.successor = self.spawn_worker() or None
+        elif self.table.header(successor.region)[1] == wire.SERVING:
+            self.retire(worker)
+
+    def retire(self, worker: Any) -> None:
+        self.kill_worker(worker.pid, signal.SIGTERM)
+        self.channel.wake(len(self.WORKERS))
+
+    def reload(self) -> None:
+        """SIGHUP: every worker gets a successor with the code and model of now; none leaves before that one serves."""
+        self.log.info("Reloading: new workers start, and the old ones leave when those are ready")
+        if self.app.settings.worker_preload:
+            forget_script(self.app.loaded)
+            self.app.loaded = None
+            try:
+                self.app.load()
+            except ScriptError as error:
+                report(error, self.app.settings)
+                self.log.error("Reload failed; the previous version goes on serving")
+                return
+        for worker in self.lasting():
+            worker.retiring = True
+            worker.successor = None
+        self.wakeup()
+
+    def reap_workers(self) -> None:
+        """As gunicorn's, but a successor that fails to boot ends the reload, not the server."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            if pid == self.front.pid:
+                self.front.pid = 0
+                continue
+            worker = self.WORKERS.pop(pid, None)
+            if worker is not None:  # as PID 1 there are strangers' orphans too: reaped, and no more
+                self.bury(worker, pid, status)
+
+    def bury(self, worker: Any, pid: int, status: int) -> None:
+        if self.table.header(worker.region)[1] == wire.BOOTING:
+            self.table.clear(worker.region)
+        else:  # the front still has to read what ran there; it clears the region
+            self.table.set_header(worker.region, pid, wire.DEAD)
+        worker.tmp.close()
+        if os.WIFSIGNALED(status):
+            name = signal.Signals(os.WTERMSIG(status)).name
+            hint = " Perhaps out of memory?" if name == "SIGKILL" else ""
+            self.log.error("Worker (pid:%s) was sent %s!%s", pid, name, hint)
+        elif code := os.WEXITSTATUS(status):
+            self.log.error("Worker (pid:%s) exited with code %s.", pid, code)
+            if code == SCRIPT_FAILED:
+                self.boot_failed(pid)
+
+    def boot_failed(self, pid: int) -> None:
+        predecessor = next((w for w in self.WORKERS.values() if w.successor == pid), None)
+        if predecessor is None:
+            if self.stopping:
+                return
+            raise HaltServer("Worker failed to boot.", self.WORKER_BOOT_ERROR)
+        self.log.error("Reload failed; the previous version goes on serving")
+        for worker in self.WORKERS.values():
+            if worker.retiring and self.table.header(worker.region)[1] == wire.SERVING:
+                worker.retiring = False
+                worker.successor = None
+
+    # the front
+
+    def front_alive(self) -> bool:
+        return self.front.pid != 0
+
+    def respawn_front(self) -> None:
+        self.front_failures += 1
+        if self.front_failures > 5:
+            raise HaltServer("The front process keeps failing.", self.WORKER_BOOT_ERROR)
+        self.log.error("The front process is gone; starting another one")
+        self.front.spawn()
+
+    # the end
+
+    def handle_int(self) -> None:
+        raise StopIteration
+
+    def stop(self, graceful: bool = True) -> None:
+        """The front drains first, while the workers still work for it; then they go."""
+        if self.stopping:
+            return
+        self.stopping = True
+        deadline = time.monotonic() + (self.cfg.graceful_timeout if graceful else 0)
+        self.front.signal(signal.SIGTERM)
+        for listener in self.LISTENERS:
+            listener.close()
+        while self.front.pid and time.monotonic() < deadline and not self.impatient():
+            self.reap_workers()
+            time.sleep(0.02)
+        self.front.signal(signal.SIGKILL)
+        self.kill_workers(signal.SIGTERM)
+        deadline = max(deadline, time.monotonic() + 0.5)
+        while self.WORKERS and time.monotonic() < deadline and not self.impatient():
+            self.channel.wake(len(self.WORKERS))
+            self.reap_workers()
+            time.sleep(0.02)
+        self.kill_workers(signal.SIGKILL)
+        while self.WORKERS:
+            self.reap_workers()
+            time.sleep(0.01)
+
+    def impatient(self) -> bool:
+        """A second Ctrl-C, or SIGQUIT."""
+        while not self.SIG_QUEUE.empty():
+            if self.SIG_QUEUE.get_nowait() in (signal.SIGINT, signal.SIGQUIT):
+                return True
+        return False
+
+
+class Listener:
+    """A bound socket in the shape that gunicorn logs and closes."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+
+    def __str__(self) -> str:
+        host, port = self.sock.getsockname()[:2]
+        return f"http://{host}:{port}"
+
+    def fileno(self) -> int:
+        return self.sock.fileno()
+
+    def close(self) -> None:
+        self.sock.close()
+
+
+def forget_script(loaded: LoadedScript | None) -> None:
+    """Drop the script's modules, its own helpers included, so that the next import reads them anew."""
+    if loaded is None:
+        return
+    folder = os.path.dirname(os.path.abspath(loaded.script.path)) + os.sep
+    for name, module in list(sys.modules.items()):
+        path = getattr(module, "__file__", None) or ""
+        # An environment may live below the script's folder; extension modules in it cannot be imported twice.
+        if path.startswith(folder) and "-packages" not in path:
+            del sys.modules[name]

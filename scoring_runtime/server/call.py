@@ -1,0 +1,231 @@
+"""One request for a score, from its first header to the last byte of its answer."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from typing import TYPE_CHECKING, Any
+
+from scoring_runtime.errors import Overloaded, RequestError
+from scoring_runtime.server import wire
+from scoring_runtime.server.identity import Identity
+
+if TYPE_CHECKING:
+    from scoring_runtime.server.protocol import ScoringProtocol
+
+__all__ = ["Call", "FilePool", "error_head"]
+
+SPOOL_BYTES = 2 * 1024 * 1024  # from here on a body goes to disk while it arrives
+PAUSE_BYTES = 256 * 1024
+
+
+class FilePool:
+    """Memory files for bodies, kept because fresh pages cost more than the copy into them."""
+
+    def __init__(self) -> None:
+        self.fds: list[int] = []
+
+    def take(self) -> int | None:
+        return self.fds.pop() if self.fds else None
+
+    def give(self, fd: int) -> None:
+        if len(self.fds) < 8:
+            self.fds.append(fd)
+        else:
+            os.close(fd)
+
+
+class Call:
+    """Stands where uvicorn's protocol expects its RequestResponseCycle."""
+
+    __slots__ = (
+        "answered",
+        "began",
+        "chunks",
+        "cors",
+        "disconnected",
+        "expires",
+        "fd",
+        "headers",
+        "id",
+        "identity",
+        "keep_alive",
+        "message_event",
+        "method",
+        "path",
+        "pooled",
+        "protocol",
+        "query",
+        "received",
+        "refusal",
+        "response_complete",
+        "signalled_at",
+        "size",
+        "streaming",
+        "timed_out_at",
+        "version",
+        "written",
+    )
+
+    def __init__(self, protocol: ScoringProtocol, method: str, path: str, query: bytes, version: str) -> None:
+        self.protocol = protocol
+        self.method = method
+        self.path = path
+        self.query = query
+        self.version = version
+        self.headers = protocol.headers
+        self.began = time.perf_counter()
+        self.chunks: list[bytes] = []
+        self.size = 0
+        self.fd = -1
+        self.pooled = False
+        self.id = 0
+        self.expires = 0.0
+        self.timed_out_at = 0.0
+        self.signalled_at = 0.0
+        self.refusal: RequestError | None = None  # of a pipelined request, until its turn has come
+        self.received = False  # the whole request is here
+        self.answered = False  # the answer has begun
+        self.streaming = False
+        self.written = 0
+        self.keep_alive = True
+        self.cors = b""
+        self.identity: Identity
+        # uvicorn's names
+        self.response_complete = False
+        self.disconnected = False
+        self.message_event = NoEvent
+
+    # the body
+
+    def add(self, data: bytes) -> None:
+        self.size += len(data)
+        if self.fd >= 0:
+            os.write(self.fd, data)
+            return
+        self.chunks.append(data)
+        if self.size > SPOOL_BYTES:
+            with tempfile.TemporaryFile(buffering=0) as file:
+                self.fd = os.dup(file.fileno())
+            for chunk in self.chunks:
+                os.write(self.fd, chunk)
+            self.chunks = []
+
+    def complete(self, pool: FilePool) -> None:
+        """The body is here: into the frame when it is small, else into a memory file."""
+        self.received = True
+        if self.fd < 0 and self.size > wire.INLINE_BYTES:
+            self.fd = wire.write_file(self.chunks, pool.take())
+            self.pooled = True
+            self.chunks = []
+
+    def job(self) -> tuple[Any, ...]:
+        """What the worker needs of it."""
+        chunks = self.chunks
+        body = None if self.fd >= 0 else chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        protocol = self.protocol
+        return (
+            *(self.method, self.path, self.query, self.headers, body, self.size),
+            *(protocol.client, protocol.scheme, self.version),
+        )
+
+    def release(self) -> None:
+        """No worker has it any more."""
+        if self.fd >= 0:
+            if self.pooled:
+                self.protocol.front.files.give(self.fd)
+            else:
+                os.close(self.fd)
+            self.fd = -1
+        self.chunks = []
+
+    # the answer
+
+    def answer(self, status: int, head: bytes, body: bytes, own_ids: list[tuple[str, str]] | None = None) -> None:
+        self.answered = True
+        if self.disconnected:
+            return
+        protocol = self.protocol
+        ids = self.identity.block if own_ids is None else self.identity.merge(own_ids)
+        start = b"%s%s%s%s\r\n" % (protocol.start(status, self.keep_alive), head, ids, self.cors)
+        self.written = len(body)
+        if self.method == "HEAD":
+            body = b""
+        if len(body) < 16384:
+            protocol.transport.write(start + body)
+        else:
+            protocol.transport.writelines((start, body))
+        protocol.log(self, status, self.written)
+        self.finish()
+
+    def fail(self, error: RequestError) -> None:
+        """Answer with an error, whatever state the request is in."""
+        if self.streaming:
+            self.break_stream()
+            return
+        head, body = error_head(error)
+        if not self.received:
+            self.keep_alive = False
+        self.answer(error.status, head, body)
+
+    def begin_stream(self, status: int, head: bytes, own_ids: list[tuple[str, str]] | None) -> None:
+        self.answered = True
+        self.streaming = True
+        if self.disconnected:
+            return
+        protocol = self.protocol
+        if self.version == "1.0":
+            self.keep_alive = False
+        elif b"content-length:" not in head.lower():
+            head += b"Transfer-Encoding: chunked\r\n"
+        else:
+            self.version = "1.1 sized"
+        ids = self.identity.block if own_ids is None else self.identity.merge(own_ids)
+        protocol.transport.write(b"%s%s%s%s\r\n" % (protocol.start(status, self.keep_alive), head, ids, self.cors))
+        protocol.log(self, status, None)
+
+    def stream(self, piece: bytes) -> None:
+        if self.disconnected or self.method == "HEAD":
+            return
+        transport = self.protocol.transport
+        transport.write(b"%x\r\n%s\r\n" % (len(piece), piece) if self.version == "1.1" else piece)
+        if transport.get_write_buffer_size() > PAUSE_BYTES:
+            self.protocol.pause_stream(self)
+
+    def end_stream(self) -> None:
+        if not self.disconnected:
+            if self.version == "1.1" and self.method != "HEAD":
+                self.protocol.transport.write(b"0\r\n\r\n")
+            self.finish()
+
+    def break_stream(self) -> None:
+        """Nothing honest can follow: the client sees a body that does not end."""
+        self.answered = True
+        if not self.disconnected:
+            self.keep_alive = False
+            self.finish()
+
+    def finish(self) -> None:
+        self.response_complete = True
+        self.protocol.call_complete(self)
+
+
+class NoEvent:
+    """uvicorn sets an event when the client leaves; nobody waits for it here."""
+
+    @staticmethod
+    def set() -> None: ...
+
+
+def error_head(error: RequestError) -> tuple[bytes, bytes]:
+    from scoring_runtime.server.routes import message_json
+
+    body = message_json(str(error))
+    head = b"Content-Type: application/json\r\nContent-Length: %d\r\nx-ms-run-function-failed: %s\r\n" % (
+        len(body),
+        b"True" if error.run_failed else b"False",
+    )
+    if isinstance(error, Overloaded):
+        head += b"Retry-After: %d\r\n" % error.retry_after_seconds
+    return head, body

@@ -1,0 +1,237 @@
+"""The front process: it owns the sockets and the queue, and never runs user code, so it can always answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
+
+import uvloop
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from scoring_runtime.errors import Overloaded, RequestError
+from scoring_runtime.server import logs, wire
+from scoring_runtime.server.call import Call, FilePool
+from scoring_runtime.server.cors import Cors
+from scoring_runtime.server.dispatch import Dispatcher
+from scoring_runtime.server.metrics import Metrics
+from scoring_runtime.server.protocol import ScoringProtocol
+from scoring_runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["FrontServer", "run_front"]
+
+logger = logging.getLogger("azmlinfsrv")
+
+LOG_SECONDS = 0.02
+BUFFERED_BYTES = 1 << 30  # announced request bodies, all connections together
+
+
+def run_front(
+    settings: Settings, listeners: Sequence[socket.socket], channel: wire.Channel, table: wire.SlotTable, lifeline: int
+) -> None:
+    """The whole life of the front process."""
+    logs.set_up(settings)
+    front = FrontServer(settings, channel, table, plain_log=logs.find_logging_json(settings) is None)
+    uvloop.run(front.serve(listeners, lifeline))
+    front.access_log.close()
+
+
+class FrontServer:
+    """Everything that connections share."""
+
+    def __init__(self, settings: Settings, channel: wire.Channel, table: wire.SlotTable, plain_log: bool = True) -> None:
+        self.settings = settings
+        self.dispatcher = Dispatcher(settings, channel, table)
+        self.dispatcher.on_ready = self.worker_ready
+        self.metrics = Metrics()
+        self.cors = Cors(settings.cors_origins)
+        self.files = FilePool()
+        self.access_log = logs.AccessLog(plain_log)
+        self.log_at = 0.0
+        self.log_timer: asyncio.Handle | None = None
+        self.version_line = (
+            f"x-ms-server-version: {settings.version_header}\r\n".encode("latin-1") if settings.version_header else b""
+        )
+        self.max_body_bytes: int = settings.max_body_bytes
+        self.header_seconds: float = settings.header_timeout_ms / 1000
+        self.body_seconds: float = settings.body_timeout_ms / 1000
+        self.keep_alive_seconds: float = settings.keep_alive_seconds
+        self.graceful_seconds: float = settings.graceful_timeout
+        self.linger_seconds = 0.3
+        self.started = False  # init() has finished in some worker, once
+        self.draining = False
+        self.early: list[Call] = []
+        self.state = ServerState()
+        self.tick_date()
+
+    # lifecycle
+
+    async def serve(self, listeners: Sequence[socket.socket], lifeline: int) -> None:
+        from scoring_runtime.server.routes import create_app
+
+        loop = asyncio.get_running_loop()
+        self.stop_event = asyncio.Event()
+        self.dispatcher.start(loop)
+        for number in (signal.SIGTERM, signal.SIGQUIT):
+            loop.add_signal_handler(number, self.stop_event.set)
+        for number in (signal.SIGINT, signal.SIGHUP):  # the arbiter's business
+            loop.add_signal_handler(number, lambda: None)
+        loop.add_reader(lifeline, self.stop_event.set)
+        app = create_app(self)
+        config = Config(
+            app,
+            http=ScoringProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            headers=[("Server", "scoring-runtime")],
+        )
+        config.load()
+
+        class Protocol(ScoringProtocol):
+            front = self
+
+        def connection() -> ScoringProtocol:
+            return Protocol(config=config, server_state=self.state, app_state={}, _loop=loop)
+
+        servers = [await loop.create_server(connection, sock=sock, backlog=2048) for sock in listeners]
+        second = loop.create_task(self.every_second())
+        await self.stop_event.wait()
+        loop.remove_reader(lifeline)
+        await self.drain(servers)
+        second.cancel()
+
+    async def every_second(self) -> None:
+        while True:
+            self.tick_date()
+            self.sweep()
+            await asyncio.sleep(0.25)
+
+    def tick_date(self) -> None:
+        date = formatdate(usegmt=True).encode()
+        self.base_lines = b"Server: scoring-runtime\r\nDate: %s\r\n" % date
+        self.closing_lines = self.base_lines + b"Connection: close\r\n"
+        self.state.default_headers = [(b"server", b"scoring-runtime"), (b"date", date)]
+
+    def sweep(self) -> None:
+        now = time.monotonic()
+        for connection in list(self.state.connections):
+            if isinstance(connection, ScoringProtocol) and connection.deadline < now:
+                connection.sweep(now)
+
+    async def drain(self, servers: list[asyncio.base_events.Server]) -> None:
+        """Answer everything that has arrived, the accept backlog included; then there is nothing left to reset."""
+        self.draining = True
+        deadline = time.monotonic() + self.graceful_seconds
+        await asyncio.sleep(0.05)  # let the loop accept what the kernel has already accepted
+        for server in servers:
+            server.close()
+        for connection in list(self.state.connections):
+            connection.shutdown()
+        while self.state.connections and time.monotonic() < deadline:
+            self.sweep()
+            await asyncio.sleep(0.02)
+        if self.state.connections:
+            error = Overloaded("The service is shutting down.", 1)
+            for call in self.early:
+                call.fail(error)
+            self.dispatcher.fail_all(error)
+            await asyncio.sleep(0.1)
+        while self.dispatcher.flying and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+
+    # readiness
+
+    def worker_ready(self) -> None:
+        self.started = True
+        early, self.early = self.early, []
+        for call in early:
+            if not call.disconnected:
+                self.submit(call)
+
+    def not_ready(self) -> str:
+        """Why this service should get no requests now; empty when it should."""
+        if self.draining or self.stop_event.is_set():
+            return "Not ready: the service is shutting down."
+        if not self.started:
+            return "Not ready: init() has not finished yet."
+        if not self.dispatcher.workers:
+            return "Not ready: no worker is running; a new one is being started."
+        if self.dispatcher.stuck:
+            return "Not ready: every run() is past its timeout."
+        return ""
+
+    # requests
+
+    def admit(self, length: int) -> None:
+        """Refuse before the body is read what could not be held or would wait too long."""
+        self.dispatcher.admit()
+        if len(self.early) >= max(self.dispatcher.max_queue, 1):
+            raise Overloaded("The service is starting, and its queue is full.", 1)
+
+    def submit(self, call: Call) -> None:
+        dispatcher = self.dispatcher
+        if not dispatcher.style:
+            self.early.append(call)
+            return
+        if dispatcher.style != "raw" and call.method not in ("POST", "GET"):
+            if call.method == "OPTIONS":
+                call.answer(200, OPTIONS_HEAD, b"")
+            else:
+                from scoring_runtime.errors import MethodNotAllowed
+
+                call.fail(MethodNotAllowed())
+            return
+        dispatcher.submit(call)
+
+    # logs
+
+    def log(self, line: tuple[Any, ...]) -> None:
+        self.access_log.lines.append(line)
+        if self.log_timer is None:
+            loop = self.dispatcher.loop
+            now = loop.time()
+            # At once when there is little to log, in batches when there is much.
+            if now - self.log_at > LOG_SECONDS:
+                self.log_timer = loop.call_soon(self.flush_log)
+            else:
+                self.log_timer = loop.call_later(LOG_SECONDS, self.flush_log)
+
+    def flush_log(self) -> None:
+        self.log_timer = None
+        self.log_at = self.dispatcher.loop.time()
+        self.access_log.flush()
+
+    def log_asgi(self, scope: Any, message: Any) -> None:
+        from scoring_runtime.server.routes import header
+
+        target = scope["path"]
+        if scope["query_string"]:
+            target = f"{target}?{scope['query_string'].decode('latin-1')}"
+        request = scope["headers"]
+        length = header(message["headers"], b"content-length")
+        client = scope["client"][0] if scope["client"] else "-"
+        self.log(
+            (
+                *(time.time(), scope["method"], target, message["status"], 0.0, length or 0, client),
+                scope["http_version"],
+                header(request, b"referer") or "-",
+                header(request, b"user-agent") or "-",
+                scope["path"] == "/swagger.json",
+            )
+        )
+
+
+OPTIONS_HEAD = b"Content-Type: text/html; charset=utf-8\r\nContent-Length: 0\r\nx-ms-run-function-failed: False\r\n"

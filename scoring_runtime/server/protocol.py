@@ -1,0 +1,383 @@
+"""uvicorn's HTTP protocol with a short way for /score: no task and no ASGI messages, from the parser to the queue.
+
+Every other path takes the ordinary way, through the ASGI application in routes.py. What a client may do to us (send
+slowly, send too much, leave) is bounded here, by one deadline a connection that the front's sweep looks at.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from scoring_runtime.errors import (
+    BadInput,
+    HeaderTooLong,
+    MethodNotAllowed,
+    PayloadTooLarge,
+    RequestError,
+    RequestTimeout,
+)
+from scoring_runtime.server.call import Call, error_head
+from scoring_runtime.server.identity import identify
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from scoring_runtime.server.front import FrontServer
+
+__all__ = ["ScoringProtocol", "wanted_headers"]
+
+MAX_HEAD_BYTES = 64 * 1024
+MAX_HEADERS = 256
+DISCARD_SECONDS = 5.0
+SCORE_METHODS = (b"POST", b"GET", b"OPTIONS", b"HEAD")
+
+# The headers that the front itself looks at.
+LOOKED_AT = frozenset(
+    b"x-request-id x-ms-request-id x-ms-client-request-id traceid host content-length transfer-encoding expect origin "
+    b"access-control-request-method access-control-request-headers referer user-agent".split()
+)
+
+
+class ScoringProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    front: FrontServer  # set on a subclass, once, by the front
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.call: Call | None = None  # the /score request that is being read
+        self.active: Call | None = None  # the one that is being answered
+        self.deadline = math.inf
+        self.in_head = False
+        self.head_bytes = 0
+        self.refused = False
+        self.discarding = False
+        self.half_closed = False
+        self.paused_call: Call | None = None
+
+    # connection
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.deadline = time.monotonic() + self.front.header_seconds
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for call in (self.active, self.call):
+            if call is not None and not call.response_complete:
+                call.disconnected = True
+                if call.received:
+                    self.front.dispatcher.gone(call)
+                else:
+                    call.release()
+        self.active = self.call = None
+        super().connection_lost(exc)
+
+    def eof_received(self) -> bool:
+        """The client sends no more. It may still read, unless its request only waits in the queue."""
+        self.half_closed = True
+        call = self.active
+        return call is not None and not call.response_complete and call.id in self.front.dispatcher.flying
+
+    def data_received(self, data: bytes) -> None:
+        if self.discarding and self.call is None:
+            return
+        if self.in_head or self.call is None:
+            self.head_bytes += len(data)
+            if self.in_head and self.head_bytes > MAX_HEAD_BYTES + len(data):
+                self.refuse(HeaderTooLong(f"The request's headers exceed {MAX_HEAD_BYTES} bytes."))
+                return
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            if self.active is not None:  # h2c is offered, not demanded: HTTP/1.1 it stays
+                self.active.keep_alive = False
+        except httptools.HttpParserError as error:
+            self.bad_request(error)
+
+    def bad_request(self, error: Exception) -> None:
+        cause = error.__context__
+        if isinstance(cause, RequestError):
+            self.refuse(cause)
+        else:
+            self.refuse(BadInput("Invalid HTTP request received."))
+
+    # parser callbacks
+
+    def on_message_begin(self) -> None:
+        self.url = b""
+        self.headers = []
+        self.call = None
+        self.in_head = True
+        self.refused = False
+        self.deadline = time.monotonic() + self.front.header_seconds
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+        if len(self.url) > MAX_HEAD_BYTES:
+            raise HeaderTooLong(f"The request line exceeds {MAX_HEAD_BYTES} bytes.")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+        if len(self.headers) > MAX_HEADERS:
+            raise HeaderTooLong(f"The request has more than {MAX_HEADERS} headers.")
+
+    def on_headers_complete(self) -> None:
+        self.in_head = False
+        self.head_bytes = 0
+        url = self.url
+        found = wanted_headers(self.headers)
+        version = self.parser.get_http_version()
+        if b"host" not in found and version == "1.1":
+            raise BadInput("Invalid HTTP request received: HTTP/1.1 needs a Host header.")
+        method = self.parser.get_method()
+        if url == b"/score":
+            path, query = "/score", b""
+        else:
+            path, query = split_target(url)
+        if path != "/score" or method not in SCORE_METHODS:
+            self.deadline = math.inf
+            self.asgi_request(normal_target(path, query), found)
+            return
+        self.begin_call(method.decode(), path, query, version, found)
+
+    def asgi_request(self, target: bytes, found: dict[bytes, bytes]) -> None:
+        headers = self.headers
+        super().on_message_begin()
+        self.headers.extend(headers)
+        self.url = target
+        self.expect_100_continue = found.get(b"expect", b"").lower() == b"100-continue"
+        super().on_headers_complete()
+        if self.front.draining:
+            self.cycle.keep_alive = False
+
+    def begin_call(self, method: str, path: str, query: bytes, version: str, found: dict[bytes, bytes]) -> None:
+        front = self.front
+        call = Call(self, method, path, query, version)
+        call.keep_alive = version != "1.0" and self.parser.should_keep_alive() and not front.draining
+        if front.cors:
+            call.cors = front.cors.block(found, method)
+        call.identity, error = identify(found, front.version_line)
+        if call.identity.deprecated:
+            front.access_log.lines.append((time.time(), DEPRECATED))
+        previous = self.cycle
+        self.cycle = self.call = call  # type: ignore[assignment]
+        if previous is None or previous.response_complete:
+            self.active = call
+        else:  # pipelined: read now, answered in turn
+            self.flow.pause_reading()
+            self.pipeline.appendleft((call, self.app))  # type: ignore[arg-type]
+        try:
+            if error is not None:
+                raise error
+            self.check(call, found)
+            if b"expect" in found and found[b"expect"].lower() == b"100-continue":
+                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        except RequestError as refusal:
+            self.refuse_call(call, refusal)
+        self.deadline = time.monotonic() + front.body_seconds
+
+    def check(self, call: Call, found: dict[bytes, bytes]) -> None:
+        """What can be refused before the body is read."""
+        front = self.front
+        if front.dispatcher.style and front.dispatcher.style != "raw" and call.method in ("OPTIONS", "HEAD"):
+            if call.method == "HEAD":
+                raise MethodNotAllowed
+            return
+        length = found.get(b"content-length")
+        if length is not None and int(length) > front.max_body_bytes:
+            raise PayloadTooLarge(front.max_body_bytes)
+        front.admit(int(length or 0))
+
+    def refuse_call(self, call: Call, error: RequestError) -> None:
+        """Answer now, or when its turn has come; what still arrives of it is read and thrown away."""
+        self.refused = True
+        if self.active is call:
+            call.fail(error)
+        else:
+            call.refusal = error
+
+    def on_body(self, body: bytes) -> None:
+        call = self.call
+        if call is None:
+            super().on_body(body)
+            return
+        if self.refused:
+            return
+        call.add(body)
+        if call.size > self.front.max_body_bytes:
+            call.release()
+            self.refuse_call(call, PayloadTooLarge(self.front.max_body_bytes))
+
+    def on_message_complete(self) -> None:
+        call = self.call
+        if call is None:
+            super().on_message_complete()
+            return
+        self.call = None
+        if self.refused:
+            call.received = True
+            if call.response_complete:
+                self.after_answer(call)
+            return
+        call.complete(self.front.files)
+        self.deadline = math.inf
+        if self.active is call:
+            self.front.submit(call)
+
+    # answers
+
+    def start(self, status: int, keep_alive: bool) -> bytes:
+        line = STATUS_LINE.get(status) or b"HTTP/1.1 %d UNKNOWN\r\n" % status
+        return line + (self.front.base_lines if keep_alive else self.front.closing_lines)
+
+    def call_complete(self, call: Call) -> None:
+        if call.received:
+            self.after_answer(call)
+        else:  # the answer came before the end of the request
+            self.discarding = True
+            self.deadline = time.monotonic() + DISCARD_SECONDS
+
+    def after_answer(self, call: Call) -> None:
+        self.active = None
+        if self.transport.is_closing():
+            return
+        if not call.keep_alive or self.half_closed or self.discarding:
+            self.transport.close()
+            return
+        self.on_response_complete()
+
+    def on_response_complete(self) -> None:
+        """Both ways end here: start what was pipelined, or wait for the next request."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.deadline = time.monotonic() + self.front.keep_alive_seconds
+        if self.front.draining and not self.pipeline:
+            self.deadline = min(self.deadline, time.monotonic() + self.front.linger_seconds)
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            if isinstance(cycle, Call):
+                self.begin_pipelined(cycle)
+            else:
+                self._start_asgi_task(cycle, app)
+
+    def begin_pipelined(self, call: Call) -> None:
+        self.active = call
+        self.deadline = math.inf
+        if call.refusal is not None:
+            call.fail(call.refusal)
+        elif call.received:
+            self.front.submit(call)
+
+    def log(self, call: Call, status: int, length: int | None) -> None:
+        front = self.front
+        elapsed = time.perf_counter() - call.began
+        front.metrics.observe(status, elapsed)
+        path = f"{call.path}?{call.query.decode('latin-1')}" if call.query else call.path
+        referer = agent = "-"
+        for name, value in call.headers:
+            if name == b"user-agent":
+                agent = value.decode("latin-1")
+            elif name == b"referer":
+                referer = value.decode("latin-1")
+        host = self.client[0] if self.client else "-"
+        front.log((time.time(), call.method, path, status, elapsed * 1e3, length, host, call.version, referer, agent, True))
+
+    # refusing whole connections
+
+    def refuse(self, error: RequestError) -> None:
+        """A last answer on a connection that cannot go on; what still comes is not read."""
+        active = self.active
+        if active is not None and not active.response_complete:
+            active.keep_alive = False
+            if not active.received:
+                self.refused = True
+                active.fail(error)
+        elif self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+        elif not self.transport.is_closing():
+            head, body = error_head(error)
+            self.transport.write(b"%s%s\r\n%s" % (self.start(error.status, False), head, body))
+            self.deadline = time.monotonic() + 0.2
+        self.call = None
+        self.discarding = True
+
+    def sweep(self, now: float) -> None:
+        """The connection's deadline is over: what that means depends on what it was waiting for."""
+        self.deadline = math.inf
+        call = self.active
+        if call is not None and not call.received and not call.response_complete:
+            self.refused = True
+            call.fail(RequestTimeout("The request's body did not arrive in time."))
+        elif self.in_head and not self.discarding:
+            self.refuse(RequestTimeout("The request's headers did not arrive in time."))
+        elif self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            self.transport.close()
+
+    # slow readers of streams
+
+    def pause_stream(self, call: Call) -> None:
+        if self.paused_call is None:
+            self.paused_call = call
+            self.deadline = time.monotonic() + self.front.body_seconds
+            self.front.dispatcher.pause(call, True)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        call, self.paused_call = self.paused_call, None
+        if call is not None:
+            self.deadline = math.inf
+            self.front.dispatcher.pause(call, False)
+
+    def shutdown(self) -> None:
+        """Draining: the current answer is the last one; an idle connection gets a moment for a request on its way."""
+        if self.active is not None:
+            self.active.keep_alive = False
+        elif self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+        else:
+            self.deadline = min(self.deadline, time.monotonic() + self.front.linger_seconds)
+
+
+DEPRECATED = (
+    "x-ms-request-id header has been deprecated and will be removed from future versions of the server. "
+    "Please use x-ms-client-request-id."
+)
+
+
+def wanted_headers(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """The headers that the front looks at; repeated ones joined, as the reference's are."""
+    found: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name in LOOKED_AT:
+            found[name] = value if name not in found else b"%s,%s" % (found[name], value)
+    return found
+
+
+def split_target(target: bytes) -> tuple[str, bytes]:
+    """Path, percent-decoded, and query of a request target in any of its forms."""
+    path, _, query = target.partition(b"?")
+    if not path.startswith(b"/") and b"://" in path:  # absolute form
+        rest = path.partition(b"://")[2]
+        path = b"/" + rest.partition(b"/")[2]
+    path = b"/" + path.lstrip(b"/")
+    if b"%" in path:
+        path = unquote_to_bytes(path)
+    return path.decode("utf-8", "replace"), query.partition(b"#")[0]
+
+
+def normal_target(path: str, query: bytes) -> bytes:
+    """A target that uvicorn's URL parser takes, of which the ASGI way sees the same path."""
+    from urllib.parse import quote
+
+    encoded = quote(path, safe="/:@!$&'()*+,;=-._~").encode()
+    return b"%s?%s" % (encoded, query) if query else encoded

@@ -1,0 +1,425 @@
+"""Scores jobs in a worker: one at a time on the main thread, in several threads, or as tasks of an async run()."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import ctypes
+import inspect
+import logging
+import os
+import signal
+import socket
+import struct
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+from scoring_runtime.errors import RequestError, ScriptFailed
+from scoring_runtime.server import wire
+from scoring_runtime.server.inputs import Inputs, Job
+from scoring_runtime.server.outputs import INTERNAL_ERROR, SCRIPT_FAILED, Answer, Encoder, error_answer, message_json
+
+__all__ = ["AsyncRunner", "MainThreadRunner", "ScoringTimeout", "ThreadsRunner", "choose_runner"]
+
+logger = logging.getLogger("azmlinfsrv")
+
+INTERRUPT_SIGNAL = signal.SIGRTMIN + wire.INTERRUPT_SIGNAL_OFFSET
+PAUSE_SECONDS = 0.005
+ROOM_FOR_FD = socket.CMSG_SPACE(4)
+get_fd = struct.Struct("i").unpack_from
+put_start = wire.START.pack_into
+
+
+class ScoringTimeout(TimeoutError):
+    """Raised inside run() when SCORING_TIMEOUT_MS is over."""
+
+
+class Slot:
+    """One row of the slot table: at most one run() at a time."""
+
+    __slots__ = ("memory", "offset", "running", "thread_id")
+
+    def __init__(self, table: wire.SlotTable, region: int, index: int) -> None:
+        self.memory = table.memory
+        self.offset = table.offset(region, index)
+        self.running = 0  # the job whose run() may be interrupted now
+        self.thread_id = 0
+
+    def start(self, job_id: int) -> None:
+        put_start(self.memory, self.offset, job_id, time.monotonic())
+
+    def finish(self) -> None:
+        put_start(self.memory, self.offset, 0, 0.0)
+
+    def interrupted(self) -> bool:
+        return self.running != 0 and self.word(wire.INTERRUPTED) == self.running
+
+    def abandoned(self, job_id: int) -> bool:
+        """The client has gone, so nobody reads what a stream still has to say."""
+        return self.word(wire.ABANDONED) == job_id
+
+    def paused(self, job_id: int) -> bool:
+        return self.word(wire.PAUSED) == job_id and not self.abandoned(job_id)
+
+    def word(self, offset: int) -> int:
+        return wire.WORD.unpack_from(self.memory, self.offset + offset)[0]  # type: ignore[no-any-return]
+
+
+class Runner:
+    """What the three ways have in common: take a job, call run(), send the answer."""
+
+    def __init__(
+        self,
+        channel: wire.Channel,
+        slots: list[Slot],
+        inputs: Inputs,
+        encode: Encoder,
+        beat: Callable[[], None],
+        keep_going: Callable[[], bool],
+    ) -> None:
+        self.jobs = channel.jobs_out
+        self.results = channel.results_out
+        self.slots = slots
+        self.inputs = inputs
+        self.encode = encode
+        self.beat = beat
+        self.keep_going = keep_going
+        self.served = 0
+
+    def run_forever(self) -> None:
+        raise NotImplementedError
+
+    # taking
+
+    def take(self, flags: int = 0) -> Job | None:
+        """The next job, or None when there was none for half a second, or it is of no use any more."""
+        try:
+            frame, ancillary, _, _ = self.jobs.recvmsg(wire.FRAME_BYTES, ROOM_FOR_FD, flags)
+        except BlockingIOError:
+            return None
+        fields = wire.unpack(frame)
+        if not fields[0]:
+            return None
+        fd = get_fd(ancillary[0][2])[0] if ancillary else -1
+        if time.monotonic() > fields[1]:  # it waited too long, and was answered 503
+            self.send((wire.SKIPPED, fields[0]))
+            if fd >= 0:
+                os.close(fd)
+            return None
+        return Job(fields, fd)
+
+    # answering
+
+    def send(self, frame: tuple[Any, ...]) -> None:
+        self.results.send(wire.pack(frame))
+
+    def answer(self, job: Job, answer: Answer, elapsed_ms: float) -> None:
+        body = answer.body
+        if len(body) <= wire.INLINE_BYTES:
+            self.send((wire.RESULT, job.id, answer.status, answer.head, wire.INLINE, body, elapsed_ms, answer.own_ids))
+        elif job.fd >= 0:
+            wire.write_file([body], job.fd)
+            size = len(body)
+            self.send((wire.RESULT, job.id, answer.status, answer.head, wire.OWN_FILE, size, elapsed_ms, answer.own_ids))
+        else:
+            fd = wire.write_file([body])
+            where = (wire.SENT_FILE, len(body))
+            frame = (wire.RESULT, job.id, answer.status, answer.head, *where, elapsed_ms, answer.own_ids)
+            wire.attach(self.results, wire.pack(frame), fd)
+            os.close(fd)
+
+    def head(self, job: Job, answer: Answer, elapsed_ms: float) -> None:
+        self.send((wire.HEAD, job.id, answer.status, answer.head, elapsed_ms, answer.own_ids))
+
+    def chunk(self, job: Job, piece: bytes) -> None:
+        for start in range(0, len(piece), wire.INLINE_BYTES):
+            self.send((wire.CHUNK, job.id, piece[start : start + wire.INLINE_BYTES]))
+
+    def done(self, job: Job) -> None:
+        self.served += 1
+        if job.fd >= 0:
+            os.close(job.fd)
+
+    # failing
+
+    def failure(self, error: BaseException) -> Answer:
+        """What the client gets to see; the log has the rest."""
+        if isinstance(error, RequestError):
+            return error_answer(error)
+        logger.error("Encountered Exception: %s", format_exception(error))
+        return error_answer(ScriptFailed(SCRIPT_FAILED))
+
+    def unwritable(self, error: BaseException) -> Answer:
+        logger.error("Encountered Exception: %s", format_exception(error))
+        body = message_json(INTERNAL_ERROR)
+        return Answer(500, ERROR_HEAD % (len(body), b"False"), body)
+
+
+ERROR_HEAD = b"Content-Type: application/json\r\nContent-Length: %d\r\nx-ms-run-function-failed: %s\r\n"
+
+
+def format_exception(error: BaseException) -> str:
+    import traceback
+
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__))
+
+
+class MainThreadRunner(Runner):
+    """The default: run() has the main thread to itself, as scripts expect."""
+
+    def run_forever(self) -> None:
+        slot = self.slots[0]
+        signal.signal(INTERRUPT_SIGNAL, lambda *_: self.interrupt(slot))
+        signal.siginterrupt(INTERRUPT_SIGNAL, True)
+        while self.keep_going():
+            self.beat()
+            job = self.take()
+            if job is not None:
+                slot.start(job.id)
+                self.score(job, slot)
+                slot.finish()
+                self.done(job)
+
+    def interrupt(self, slot: Slot) -> None:
+        if slot.interrupted():
+            slot.running = 0
+            raise ScoringTimeout("SCORING_TIMEOUT_MS is over")
+
+    def score(self, job: Job, slot: Slot) -> None:
+        elapsed_ms = 0.0
+        try:
+            try:
+                arguments = self.inputs(job)
+                start = time.perf_counter()
+                slot.running = job.id
+                result = self.inputs.target(**arguments)
+                if inspect.iscoroutine(result):  # an async run() behind a decorator that hides it
+                    result = asyncio.run(result)
+                slot.running = 0
+                elapsed_ms = (time.perf_counter() - start) * 1e3
+            finally:
+                slot.running = 0
+        except BaseException as error:
+            self.answer(job, self.failure(error), elapsed_ms)
+            return
+        self.reply(job, result, elapsed_ms, slot)
+
+    def reply(self, job: Job, result: Any, elapsed_ms: float, slot: Slot) -> None:
+        try:
+            answer = self.encode(result, elapsed_ms)
+        except BaseException as error:
+            answer = self.unwritable(error)
+        if answer.stream is None:
+            self.answer(job, answer, elapsed_ms)
+        else:
+            self.stream(job, answer, answer.stream, elapsed_ms, slot)
+
+    def stream(
+        self, job: Job, answer: Answer, pieces: Iterator[bytes] | AsyncIterator[bytes], elapsed_ms: float, slot: Slot
+    ) -> None:
+        """Each piece is sent when it is there; the first one decides whether there is an answer at all."""
+        if isinstance(pieces, AsyncIterator):
+            pieces = drained(pieces)
+        try:
+            first = next(pieces, None)
+        except BaseException as error:
+            self.answer(job, self.failure(error), elapsed_ms)
+            return
+        self.head(job, answer, elapsed_ms)
+        try:
+            piece = first
+            while piece is not None and not slot.abandoned(job.id):
+                self.beat()
+                while slot.paused(job.id):
+                    time.sleep(PAUSE_SECONDS)
+                    self.beat()
+                if piece:
+                    self.chunk(job, piece)
+                piece = next(pieces, None)
+            close = getattr(pieces, "close", None)
+            if close is not None:
+                close()
+        except BaseException as error:
+            logger.error("Encountered Exception: %s", format_exception(error))
+            self.send((wire.BROKEN, job.id))
+        else:
+            self.send((wire.END, job.id))
+
+
+def drained(pieces: AsyncIterator[bytes]) -> Iterator[bytes]:
+    """An async stream, one piece at a time, where no event loop runs."""
+    loop = asyncio.new_event_loop()
+    try:
+        while True:
+            try:
+                yield loop.run_until_complete(anext_of(pieces))
+            except StopAsyncIteration:
+                return
+    finally:
+        loop.close()
+
+
+async def anext_of(pieces: AsyncIterator[bytes]) -> bytes:
+    return await pieces.__anext__()
+
+
+class ThreadsRunner(MainThreadRunner):
+    """SCORING_MAX_CONCURRENT_REQUESTS > 1: each thread takes jobs for itself; the main thread keeps watch."""
+
+    def run_forever(self) -> None:
+        signal.signal(INTERRUPT_SIGNAL, lambda *_: self.interrupt_threads())
+        threads = [
+            threading.Thread(target=self.serve, args=(slot,), name=f"scoring-{n}", daemon=True)
+            for n, slot in enumerate(self.slots)
+        ]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            self.beat()
+            threads[0].join(0.5)
+            for thread in threads[1:]:
+                if not self.keep_going():
+                    thread.join(0.5)
+
+    def serve(self, slot: Slot) -> None:
+        slot.thread_id = threading.get_ident()
+        while self.keep_going():
+            try:
+                job = self.take()
+                if job is None:
+                    continue
+                slot.start(job.id)
+                # A context of its own for each run(), as each would have in a process of its own.
+                contextvars.copy_context().run(self.score, job, slot)
+                slot.finish()
+                self.done(job)
+            except ScoringTimeout:
+                continue  # it arrived after the run() that it was meant for
+
+    def interrupt_threads(self) -> None:
+        for slot in self.slots:
+            if slot.interrupted():
+                slot.running = 0
+                raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
+                raise_in(ctypes.c_ulong(slot.thread_id), ctypes.py_object(ScoringTimeout))
+
+
+class AsyncRunner(Runner):
+    """`async def run`: tasks of one loop on the main thread, as many at a time as there are slots."""
+
+    def run_forever(self) -> None:
+        asyncio.run(self.serve())
+
+    async def serve(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.free = list(self.slots)
+        self.tasks: dict[asyncio.Task[None], Slot] = {}
+        signal.signal(INTERRUPT_SIGNAL, lambda *_: self.interrupt())
+        self.loop.add_reader(self.jobs, self.readable)
+        while self.keep_going():
+            self.beat()
+            await asyncio.sleep(0.2)
+        self.loop.remove_reader(self.jobs)
+        while self.tasks:
+            self.beat()
+            await asyncio.wait(list(self.tasks), timeout=0.2)
+
+    def interrupt(self) -> None:
+        current = self.tasks.get(asyncio.current_task(self.loop))  # type: ignore[arg-type]
+        if current is not None and current.interrupted():  # it blocks the loop, so no cancellation would reach it
+            current.running = 0
+            raise ScoringTimeout("SCORING_TIMEOUT_MS is over")
+        self.loop.call_soon_threadsafe(self.interrupt_tasks)
+
+    def readable(self) -> None:
+        if not self.free or not self.keep_going():
+            return
+        job = self.take(socket.MSG_DONTWAIT)
+        if job is None:
+            return
+        slot = self.free.pop()
+        slot.start(job.id)
+        task = self.loop.create_task(self.score(job, slot))
+        self.tasks[task] = slot
+        task.add_done_callback(self.forget)
+        if not self.free:
+            self.loop.remove_reader(self.jobs)
+
+    def forget(self, task: asyncio.Task[None]) -> None:
+        slot = self.tasks.pop(task)
+        slot.finish()
+        if not self.free and self.keep_going():
+            self.loop.add_reader(self.jobs, self.readable)
+        self.free.append(slot)
+
+    def interrupt_tasks(self) -> None:
+        for task, slot in self.tasks.items():
+            if slot.interrupted():
+                slot.running = 0
+                task.cancel("SCORING_TIMEOUT_MS is over")
+
+    async def score(self, job: Job, slot: Slot) -> None:
+        elapsed_ms = 0.0
+        try:
+            arguments = self.inputs(job)
+            start = time.perf_counter()
+            slot.running = job.id
+            try:
+                result = await self.inputs.target(**arguments)
+            finally:
+                slot.running = 0
+            elapsed_ms = (time.perf_counter() - start) * 1e3
+        except BaseException as error:
+            self.answer(job, self.failure(error), elapsed_ms)
+            self.done(job)
+            return
+        try:
+            answer = self.encode(result, elapsed_ms)
+        except BaseException as error:
+            answer = self.unwritable(error)
+        if answer.stream is None:
+            self.answer(job, answer, elapsed_ms)
+        else:
+            await self.stream(job, answer, answer.stream, elapsed_ms, slot)
+        self.done(job)
+
+    async def stream(
+        self, job: Job, answer: Answer, pieces: Iterator[bytes] | AsyncIterator[bytes], elapsed_ms: float, slot: Slot
+    ) -> None:
+        source = pieces if isinstance(pieces, AsyncIterator) else one_by_one(pieces)
+        begun = False
+        try:
+            async for piece in source:
+                if not begun:
+                    self.head(job, answer, elapsed_ms)
+                    begun = True
+                while slot.paused(job.id):
+                    await asyncio.sleep(PAUSE_SECONDS)
+                if slot.abandoned(job.id):
+                    break
+                if piece:
+                    self.chunk(job, piece)
+            if not begun:
+                self.head(job, answer, elapsed_ms)
+        except BaseException as error:
+            if not begun:
+                self.answer(job, self.failure(error), elapsed_ms)
+                return
+            logger.error("Encountered Exception: %s", format_exception(error))
+            self.send((wire.BROKEN, job.id))
+        else:
+            self.send((wire.END, job.id))
+
+
+async def one_by_one(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+        await asyncio.sleep(0)
+
+
+def choose_runner(run: Callable[..., Any], slots: int) -> type[Runner]:
+    if inspect.iscoroutinefunction(run):
+        return AsyncRunner
+    return MainThreadRunner if slots == 1 else ThreadsRunner

@@ -1,0 +1,146 @@
+"""How the front and the workers talk: two kernel queues of marshalled frames, and a table of slots in shared memory.
+
+                 jobs (SEQPACKET, one queue for all workers)
+      front  ───────────────────────────────────────────────▶  worker, worker, ...
+             ◀───────────────────────────────────────────────
+                 results (SEQPACKET, one queue for the front)
+
+The kernel gives each job to exactly one worker that is free, so a request never waits behind another one while a
+worker idles, and what no worker has taken yet can be taken back. A body too large for a frame travels in a memory
+file whose descriptor is sent along; the answer comes back in the same file, whose pages are then warm.
+
+A slot is a place where one run() can happen. Its row tells the front what runs there and since when, and tells the
+worker which run was interrupted: each word has one writer, so there is nothing to lock.
+"""
+
+from __future__ import annotations
+
+import marshal
+import mmap
+import os
+import socket
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["FRAME_BYTES", "INLINE_BYTES", "NOP", "Channel", "SlotTable", "attach", "pack", "read_file", "write_file"]
+
+INLINE_BYTES = 60_000  # below the smallest default socket buffer, headers and all
+FRAME_BYTES = 200_000
+
+# Kinds of frames that workers send. A job is answered by RESULT, or by HEAD, any CHUNKs and END, or by SKIPPED.
+READY, RESULT, HEAD, CHUNK, END, BROKEN, SKIPPED = range(7)
+
+# Where the body of a frame is.
+INLINE, OWN_FILE, SENT_FILE = range(3)
+
+pack = marshal.dumps
+unpack = marshal.loads
+
+NOP = pack((0,))  # wakes a worker that waits for a job, so that it looks at its flags
+
+# Offsets from SIGRTMIN: no script or library is known to use these.
+INTERRUPT_SIGNAL_OFFSET = 5
+WHERE_SIGNAL_OFFSET = 6
+
+
+class Channel:
+    """The two queues, made before any fork; every process keeps the ends that it uses."""
+
+    def __init__(self) -> None:
+        self.jobs_in, self.jobs_out = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.results_in, self.results_out = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in (self.jobs_in, self.jobs_out, self.results_in, self.results_out):
+            for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+                end.setsockopt(socket.SOL_SOCKET, option, 1 << 20)
+        # A worker looks at its flags and beats its heart at least this often.
+        half_second = struct.pack("@ll", 0, 500_000)
+        self.jobs_out.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, half_second)
+
+    def wake(self, count: int) -> None:
+        """Let up to `count` idle workers look at their flags."""
+        try:
+            for _ in range(count):
+                self.jobs_in.send(NOP, socket.MSG_DONTWAIT)
+        except OSError:
+            pass  # a full queue wakes them all the same
+
+    def take_back(self) -> list[tuple[Any, ...]]:
+        """The jobs that no worker has taken, oldest first."""
+        taken = []
+        try:
+            while True:
+                frame, fds, _, _ = socket.recv_fds(self.jobs_out, FRAME_BYTES, 1, socket.MSG_DONTWAIT)
+                for fd in fds:
+                    os.close(fd)
+                taken.append(unpack(frame))
+        except BlockingIOError:
+            return [job for job in taken if job[0]]
+
+
+# Written by the worker: job id, its start on the monotonic clock. By the front: the job that is interrupted, the one
+# whose client has gone, the one whose client reads its stream too slowly.
+ROW = struct.Struct("=QdQQQ")
+INTERRUPTED, ABANDONED, PAUSED = 16, 24, 32
+WORD = struct.Struct("=Q")
+START = struct.Struct("=Qd")
+HEADER = struct.Struct("=QQ")  # per region: pid, state
+EMPTY, BOOTING, SERVING, LEAVING, DEAD = range(5)
+
+
+class SlotTable:
+    """`regions` workers x `slots` rows in memory that is shared by all processes of the server."""
+
+    def __init__(self, regions: int, slots: int) -> None:
+        self.regions = regions
+        self.slots = slots
+        self.region_bytes = HEADER.size + ROW.size * slots
+        self.memory = mmap.mmap(-1, max(self.region_bytes * regions, mmap.PAGESIZE))
+
+    def offset(self, region: int, slot: int) -> int:
+        return region * self.region_bytes + HEADER.size + slot * ROW.size
+
+    def row(self, region: int, slot: int) -> tuple[int, float]:
+        return START.unpack_from(self.memory, self.offset(region, slot))
+
+    def header(self, region: int) -> tuple[int, int]:
+        return HEADER.unpack_from(self.memory, region * self.region_bytes)
+
+    def set_header(self, region: int, pid: int, state: int) -> None:
+        HEADER.pack_into(self.memory, region * self.region_bytes, pid, state)
+
+    def clear(self, region: int) -> None:
+        start = region * self.region_bytes
+        self.memory[start : start + self.region_bytes] = bytes(self.region_bytes)
+
+    def free_region(self) -> int | None:
+        return next((r for r in range(self.regions) if self.header(r)[1] == EMPTY), None)
+
+    def tell(self, region: int, slot: int, word: int, job: int) -> None:
+        WORD.pack_into(self.memory, self.offset(region, slot) + word, job)
+
+
+def write_file(chunks: Sequence[bytes], fd: int | None = None) -> int:
+    """The chunks in a memory file, from its start."""
+    if fd is None:
+        fd = os.memfd_create("body", os.MFD_CLOEXEC)
+    offset = 0
+    for chunk in chunks:
+        view = memoryview(chunk)
+        while view:
+            written = os.pwrite(fd, view, offset)
+            offset += written
+            view = view[written:]
+    return fd
+
+
+def read_file(fd: int, size: int) -> bytes:
+    data = os.pread(fd, size, 0)
+    while len(data) < size:  # one read is at most 2 GiB
+        data += os.pread(fd, size - len(data), len(data))
+    return data
+
+
+def attach(sock: socket.socket, frame: bytes, fd: int, flags: int = 0) -> None:
+    """Send a frame with a descriptor."""
+    socket.send_fds(sock, [frame], [fd], flags)

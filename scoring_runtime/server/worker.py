@@ -1,0 +1,184 @@
+"""A worker process: loads the script, runs init(), then scores until it is told to leave."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import random
+import signal
+import sys
+import time
+from types import FrameType
+from typing import Any
+
+from gunicorn.workers.base import Worker
+
+from scoring_runtime import schemas
+from scoring_runtime.errors import ScriptError, ScriptInitError
+from scoring_runtime.script import Script, extend_path, load_script, model_listing
+from scoring_runtime.server import logs, wire
+from scoring_runtime.server.inputs import Inputs, choose
+from scoring_runtime.server.outputs import Encoder
+from scoring_runtime.server.runner import Runner, Slot, choose_runner
+from scoring_runtime.settings import Settings
+
+__all__ = ["LoadedScript", "ScoringWorker", "load"]
+
+logger = logging.getLogger("azmlinfsrv")
+
+SCRIPT_FAILED = 3  # gunicorn ends the whole server on this exit code
+
+
+class LoadedScript:
+    """A script after its init(), with everything that boot could decide."""
+
+    __slots__ = ("documents", "inputs", "script")
+
+    def __init__(self, script: Script, inputs: Inputs, documents: tuple[dict[str, bytes], list[str]]) -> None:
+        self.script = script
+        self.inputs = inputs
+        self.documents = documents
+
+
+def load(settings: Settings) -> LoadedScript:
+    """Import the script, run its init(), prepare its documents; raises ScriptError."""
+    if settings.debug_port:
+        connect_debugger(settings.debug_port)
+    if os.path.isdir(settings.app_root):
+        os.chdir(settings.app_root)
+    extend_path(settings.app_root, settings.source_dir, settings.entry_script)
+    schemas.install()
+    print("Initializing logger")
+    logs.hook_print()
+    logger.info("Starting up app insights client")
+    if settings.app_insights_enabled:
+        logger.warning("Application Insights is enabled, but this server writes telemetry to its log only.")
+    if not settings.model_dir or not os.path.exists(settings.model_dir):
+        message = "Model directory is not set or does not exist: %s"
+        logging.getLogger("azmlinfsrv.trace").warning(message, settings.model_dir or "")
+    if settings.cors_origins:
+        origins = ", ".join(o.strip() for o in settings.cors_origins.split(","))
+        logger.info("Enabling CORS for the following origins: %s", origins)
+    script = load_script(settings.entry_script, settings.app_root)
+    inputs = choose(script)
+    script.init()
+    from scoring_runtime.server import swagger
+
+    documents = swagger.build(
+        script.run,
+        settings.app_root,
+        service_name=settings.service_name,
+        service_version=settings.service_version,
+        path_prefix=settings.service_path_prefix,
+    )
+    logger.info("Scoring timeout is set to %s", settings.scoring_timeout_ms)
+    return LoadedScript(script, inputs, (documents.documents, documents.supported))
+
+
+def connect_debugger(port: int) -> None:
+    print("!! Starting the inference server in DEBUGGING mode because AZUREML_DEBUG_PORT is set.")
+    print("!! This environment variable should not be set in a production environment.")
+    try:
+        import debugpy
+    except ModuleNotFoundError:
+        raise ScriptError(
+            "** Cannot connect to a debugger because debugpy is not installed. pip install debugpy"
+        ) from None
+    print(f"** Connecting to debugger at port {port}...")
+    debugpy.connect(port)
+    debugpy.wait_for_client()
+
+
+def report(error: ScriptError, settings: Settings) -> None:
+    """Everything that a person needs to mend the script, once."""
+    if isinstance(error, ScriptInitError):
+        logger.error("User's init function failed")
+    logger.error("%s: %s", type(error).__name__, error)
+    if isinstance(error, ScriptInitError):
+        for line in model_listing(settings.model_dir):
+            logger.info(line)
+
+
+class ScoringWorker(Worker):  # type: ignore[misc]
+    """gunicorn's worker, whose requests come from the front."""
+
+    region: int = -1  # set by the arbiter before the fork
+
+    def load_wsgi(self) -> None:
+        """gunicorn's name for loading the application."""
+        self.settings: Settings = self.app.settings
+        self.channel: wire.Channel = self.app.channel
+        self.table: wire.SlotTable = self.app.table
+        self.table.set_header(self.region, os.getpid(), wire.BOOTING)
+        for listener in self.sockets:  # only the front accepts; no worker may hold the port open
+            listener.close()
+        if self.app.loaded is None:
+            logs.set_up(self.settings)
+        try:
+            self.loaded: LoadedScript = self.app.loaded or load(self.settings)
+        except ScriptError as error:
+            report(error, self.settings)
+            sys.stdout.flush()
+            sys.exit(SCRIPT_FAILED)
+
+    def run(self) -> None:
+        slots = [Slot(self.table, self.region, n) for n in range(self.table.slots)]
+        runner_class = choose_runner(self.loaded.inputs.target, len(slots))
+        self.runner: Runner = runner_class(
+            self.channel,
+            slots,
+            self.loaded.inputs,
+            Encoder(self.settings.allow_nan),
+            self.beat,
+            self.keep_going,
+        )
+        self.last_beat = time.monotonic()
+        self.limit = self.settings.max_requests
+        if self.limit:
+            self.limit += random.randint(0, self.settings.max_requests_jitter)
+        ready = (wire.READY, os.getpid(), self.region, self.loaded.inputs.style, *self.loaded.documents)
+        self.table.set_header(self.region, os.getpid(), wire.SERVING)
+        self.runner.send(ready)
+        logger.info("Worker with pid %s ready for serving traffic", os.getpid())
+        self.runner.run_forever()
+        self.table.set_header(self.region, os.getpid(), wire.LEAVING)
+
+    def beat(self) -> None:
+        now = time.monotonic()
+        if now - self.last_beat > 0.4:
+            self.last_beat = now
+            self.notify()
+            if os.getppid() != self.ppid:  # the arbiter is gone, and with it the one who would end us
+                self.alive = False
+
+    def keep_going(self) -> bool:
+        if self.limit and self.runner.served >= self.limit:
+            # It goes on serving: the arbiter starts a successor first, and says when to leave.
+            logger.info("Worker with pid %s has served %s requests and will be replaced", os.getpid(), self.limit)
+            self.table.set_header(self.region, os.getpid(), wire.LEAVING)
+            self.limit = 0
+        return bool(self.alive)
+
+    def init_signals(self) -> None:
+        super().init_signals()
+        # Ctrl-C reaches the whole process group; the arbiter alone decides, and drains first.
+        signal.signal(signal.SIGINT, ignore)
+        signal.set_wakeup_fd(-1)
+        # Says where a stuck run() is, even when it holds the interpreter lock; the front asks before it ends a worker.
+        faulthandler.register(signal.SIGRTMIN + wire.WHERE_SIGNAL_OFFSET, all_threads=True)
+        faulthandler.enable()
+        signal.signal(signal.SIGABRT, self.handle_abort)
+
+    def handle_abort(self, sig: int, frame: FrameType | None) -> None:
+        """WORKER_TIMEOUT is over: say where the worker was, and go without asking user code."""
+        import traceback
+
+        where = "".join(traceback.format_stack(frame))
+        logger.critical("Worker with pid %s was silent for too long and ends. It was here:\n%s", os.getpid(), where)
+        sys.stdout.flush()
+        os._exit(1)
+
+
+def ignore(*_: Any) -> None:
+    """A handler, not SIG_IGN, which programs started by the script would inherit."""
