@@ -54,7 +54,8 @@ class Plan:
             array = _column(column, dtype)
             if array is None:
                 return None
-            arrays.append(array)
+            # A bare array of objects would be inferred again, to strings in pandas 3.
+            arrays.append(pandas.Series(array, dtype=OBJECT) if array.dtype == OBJECT else array)
         frame = pandas.DataFrame(dict(enumerate(arrays)), index=pandas.RangeIndex(rows), copy=True)
         frame.columns = self.columns
         return frame
