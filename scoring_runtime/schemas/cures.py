@@ -6,6 +6,7 @@ usual ones find the module and runs the cure after it. What is cured, by number 
  1 datetime64 numpy samples with a unit finer than microseconds      4 their examples have "," before the fraction
  2 0-d numpy samples                                                 3 bool arrays have examples "True", "False"
  5 StandardPythonParameterType(date) cannot convert                  9 a defaulted argument left out is an IndexError
+ - StandardPythonParameterType(bytearray) cannot either
 10 request_headers shows among the inputs                           17 conversion errors say neither name nor place
 
 Also: a second script with a function of the same name, and decorators of the script's own around a schema.
@@ -13,6 +14,7 @@ Also: a second script with a function of the same name, and decorators of the sc
 
 from __future__ import annotations
 
+import base64
 import datetime
 import importlib.machinery
 import sys
@@ -172,8 +174,13 @@ def _cure_standard(module: Any) -> None:
     deserialize = standard_type.deserialize_input
 
     def deserialize_input(self: Any, input_data: Any) -> Any:
-        if self.sample_data_type is datetime.date and isinstance(input_data, str):
-            return datetime.datetime.strptime(input_data, module.DATE_FORMAT).date()
+        if isinstance(input_data, str):
+            if self.sample_data_type is datetime.date:
+                return datetime.datetime.strptime(input_data, module.DATE_FORMAT).date()
+            if self.sample_data_type is bytearray:
+                return bytearray(base64.b64decode(input_data))
+        if self.sample_data_type is datetime.date:
+            raise ValueError(f"expected {module.DATE_FORMAT}")
         return deserialize(self, input_data)
 
     standard_type.deserialize_input = deserialize_input

@@ -4,7 +4,7 @@ The general path is PandasParameterType.deserialize_input: json.dumps, pandas.re
 one makes the columns straight from the records. read_json's surprises (labels "1" become integers, columns named like
 dates are converted) are not re-implemented: the first records with a new set of names are shown to read_json itself,
 and only names it leaves alone get a Plan. The fast path answers None for anything else it is not sure of: a null, a
-nested value, mixed types, a missing key. Floats are the ones Python's float() gives; read_json's own reader may be
+nested value, mixed types, a missing key. Floats are the ones Python's float() gives; read_json's own reader
 wrong in the last bit or two.
 """
 

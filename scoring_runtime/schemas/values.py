@@ -97,8 +97,9 @@ def _array_converter(item: Convert | None) -> Convert:
 
 
 def _leaf_converter(param_type: Any, sample_class: Any) -> Convert:
-    expected = WORDS.get(sample_class) or f"what {type(param_type).__name__} takes"
-    is_ours = type(param_type).__module__.startswith("inference_schema.")
+    is_standard = plain_class(param_type) == "StandardPythonParameterType"
+    expected = WORDS.get(sample_class, "") if is_standard else ""
+    expected = expected or f"what {type(param_type).__name__} takes"
     deserialize = param_type.deserialize_input
 
     def convert(value: Any) -> Any:
@@ -107,7 +108,7 @@ def _leaf_converter(param_type: Any, sample_class: Any) -> Convert:
         try:
             return deserialize(value)
         except Exception as error:
-            reason = "" if is_ours and sample_class in (int, float, str, bool) else str(error)
+            reason = "" if is_standard and sample_class in (int, float, str, bool) else str(error)
             raise Misfit(expected, value, reason=reason) from error
 
     return convert
