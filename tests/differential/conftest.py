@@ -48,6 +48,9 @@ def reference_command() -> list[str]:
     return [str(make_reference(REPOSITORY / ".cache" / "reference" / key))]
 
 
+KEPT_PAIRS = 12
+
+
 class Pairs:
     """Starts a pair for a service at its first use and keeps it."""
 
@@ -64,17 +67,23 @@ class Pairs:
         return Pair(reference, Server(our_command(), what, folder / "ours"))
 
     def get(self, what: Service) -> Pair:
-        if what not in self.started:
-            self.started[what] = pair = self.make(what)
-            try:
-                pair.start()
-            except BaseException:
-                pair.stop()
-                del self.started[what]
-                raise
-        return self.started[what]
+        if what in self.started:
+            self.started[what] = self.started.pop(what)  # now the most recently used
+            return self.started[what]
+        if len(self.started) >= KEPT_PAIRS:
+            self.started.pop(next(iter(self.started))).stop()
+        pair = self.make(what)
+        try:
+            pair.start()
+        except BaseException:
+            pair.stop()
+            raise
+        self.started[what] = pair
+        return pair
 
     def stop(self) -> None:
+        for pair in self.started.values():
+            pair.end()
         for pair in self.started.values():
             pair.stop()
 
@@ -85,9 +94,9 @@ def _reference_ready(reference_command: list[str]) -> None:
     assert Path(reference_command[0]).exists(), reference_command
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def pairs(tmp_path_factory: pytest.TempPathFactory, reference_command: list[str]) -> Iterator[Pairs]:
-    """Pairs of servers that the tests of one module share."""
+    """Pairs of servers that all tests share, the least recently used ended to make room."""
     made = Pairs(tmp_path_factory.mktemp("pairs"), reference_command)
     yield made
     made.stop()
