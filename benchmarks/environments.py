@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-__all__ = ["CACHE", "PINS", "ensure", "versions"]
+__all__ = ["CACHE", "PINS", "ROOT", "ensure", "versions"]
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache" / "benchmarks"

@@ -24,6 +24,7 @@ __all__ = ["Generator", "Timer"]
 
 NANO = 1_000_000_000
 DRAIN_SECONDS = 10.0
+HANG_UP_SECONDS = 1.0
 
 
 class _Timespec(ctypes.Structure):
@@ -81,6 +82,10 @@ class _Connection(asyncio.Protocol):
         self.intended_ns = intended_ns
         self.transport.write(self.generator.payload)
 
+    def hang_up(self) -> None:
+        assert self.transport is not None
+        self.transport.close()
+
     def data_received(self, data: bytes) -> None:
         self.buffer += data
         if self.head_end < 0:
@@ -109,13 +114,12 @@ class _Connection(asyncio.Protocol):
     def _finish(self) -> None:
         intended_ns, self.intended_ns = self.intended_ns, None
         assert intended_ns is not None
-        assert self.transport is not None
         good = self.buffer.startswith(b"HTTP/1.1 200")
         keep = self.keep
         self._reset()
         self.used = True
         if not keep:
-            self.transport.close()
+            self.hang_up()
         self.generator.answered(self, intended_ns, good, keep)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -154,6 +158,7 @@ class Generator:
     async def run(self) -> dict[str, Any]:
         self.loop = asyncio.get_running_loop()
         self.done = self.loop.create_future()
+        self.all_lost = self.loop.create_future()
         self.start_ns = time.monotonic_ns() + NANO // 10
         self.timer = Timer(self.start_ns, self.interval_ns)
         self.loop.add_reader(self.timer.fd, self._tick)
@@ -162,7 +167,16 @@ class Generator:
             await asyncio.wait_for(asyncio.shield(self.done), length_seconds + DRAIN_SECONDS)
         self.loop.remove_reader(self.timer.fd)
         self.timer.close()
+        await self._hang_up()
         return self._result()
+
+    async def _hang_up(self) -> None:
+        """Closes what is idle and waits, within a bound, until the last connection is gone."""
+        for connection in self.idle:
+            connection.hang_up()
+        if self.open:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.all_lost, HANG_UP_SECONDS)
 
     def _tick(self) -> None:
         for _ in range(min(self.timer.ticks(), self.total - self.sent)):
@@ -212,6 +226,8 @@ class Generator:
             self._settled(intended_ns, good=False)
         if self.waiting:
             self._place(self.waiting.popleft())
+        elif not self.open and self.done.done() and not self.all_lost.done():
+            self.all_lost.set_result(None)
 
     def _settled(self, intended_ns: int, good: bool) -> None:
         self.in_flight -= 1

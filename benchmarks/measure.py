@@ -96,6 +96,7 @@ class Measurement:
         able = [server for server in self.servers if self._is_able(server, work)]
         if work.name in self.method.cold_works:
             self._cold_starts(work, able, folder)
+            able = [server for server in able if server.name not in self.results["unable"][work.name]]
         with contextlib.ExitStack() as stack:
             alive = self._start_all(work, able, folder, stack)
             self._weigh(work, alive)
@@ -124,7 +125,7 @@ class Measurement:
         home = Path(tempfile.mkdtemp(prefix=f"{server.name}-", dir=folder))
         port, *spare = free_ports(3)
         launch = Launch(self.pythons[server.name], work, port, (spare[0], spare[1]), home)
-        variables = environ(launch, os.environ["PATH"])
+        variables = environ(server, launch, os.environ["PATH"])
         return Running.start(server.name, server.command(launch), variables, port, home / "server.log", home)
 
     def _start_all(

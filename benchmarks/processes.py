@@ -76,7 +76,9 @@ class Running:
         deadline = self.started + START_SECONDS
         while time.perf_counter() < deadline:
             if self.process.poll() is not None:
-                raise ServerFailed(f"{self.name} ended with {self.process.returncode}:\n{self.log_tail()}")
+                tail = self.log_tail()
+                last_line = tail.strip().rpartition("\n")[2]
+                raise ServerFailed(f"{self.name} ended with {self.process.returncode}: {last_line}\n{tail}")
             with contextlib.suppress(OSError, http.client.HTTPException):
                 status, answer = self.ask(method, path, body, content_type)
                 if status == 200:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.environments import CACHE
+from benchmarks.environments import CACHE, ROOT
 from benchmarks.works import Work
 
 __all__ = ["SERVERS", "Launch", "Server", "environ"]
@@ -42,6 +42,7 @@ class Server:
     command: Callable[[Launch], list[str]]
     path: str = SCORE
     health: str = "/"
+    import_from: Path | None = PEERS
     takes_scripts: bool = False
     speaks_v2: bool = False
     cannot: Mapping[str, str] = field(default_factory=dict)
@@ -126,8 +127,15 @@ def _mlserver(launch: Launch) -> list[str]:
 
 
 _ROWS = (
-    Server("ours", "scoring-runtime", "access log on", _ours, takes_scripts=True),
-    Server("azmlinfsrv", "azmlinfsrv", "access log on; closes every connection", _azmlinfsrv, takes_scripts=True),
+    Server("ours", "scoring-runtime", "access log on", _ours, import_from=ROOT, takes_scripts=True),
+    Server(
+        "azmlinfsrv",
+        "azmlinfsrv",
+        "access log on; closes every connection",
+        _azmlinfsrv,
+        import_from=None,
+        takes_scripts=True,
+    ),
     Server(
         "uvicorn-bare",
         "uvicorn, bare",
@@ -168,14 +176,14 @@ _ROWS = (
 SERVERS: Mapping[str, Server] = {server.name: server for server in _ROWS}
 
 
-def environ(launch: Launch, path: str) -> dict[str, str]:
+def environ(server: Server, launch: Launch, path: str) -> dict[str, str]:
     """The whole environment of a server: of the caller's only PATH, and numpy kept to one thread for everyone."""
     threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     return {
         "PATH": f"{launch.python.parent}:{path}",
         "HOME": str(launch.folder),
         "LANG": "C.UTF-8",
-        "PYTHONPATH": str(PEERS) if launch.work.has_plain else "",
+        **({"PYTHONPATH": str(server.import_from)} if server.import_from else {}),
         "BENCHMARK_WORK": str(launch.work.script.parent),
         "BENCHMARK_PORT": str(launch.port),
         "BENTOML_HOME": str(CACHE / "bentoml-home"),
