@@ -37,15 +37,16 @@ class Argument:
         self.name = parameter.name
         self.default = parameter.default
         self._layers = declared.layers_of(self.name)
+        self._steps = [(layer.convert, layer.optional) for layer in self._layers]
         self.array = self._array_input()
         self.is_table = any(plain_class(layer.param_type) == "PandasParameterType" for layer in self._layers)
         self.is_empty = not self._layers
 
     def converted(self, value: Any) -> Any:
         try:
-            for layer in self._layers:
-                if not layer.optional or _is_array(value) or value:
-                    value = layer.convert(value)
+            for convert, is_optional in self._steps:
+                if not is_optional or _is_array(value) or value:
+                    value = convert(value)
         except Misfit as misfit:
             raise misfit.refusal(self.name) from misfit.__cause__
         return value
@@ -152,10 +153,8 @@ def _brackets_number(body: bytes, expected: int) -> bool:
     if expected * BYTES_PER_FIND > len(body):
         return body.count(b"[") == expected
     position = -1
-    for _ in range(expected):
+    for _ in range(expected):  # the parsed arrays have at least so many
         position = body.find(b"[", position + 1)
-        if position < 0:
-            return False
     return body.find(b"[", position + 1) < 0
 
 

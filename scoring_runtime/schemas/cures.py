@@ -45,8 +45,7 @@ class CuringFinder:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        cure = CURES.get(name)
-        if cure is None:
+        if name not in CURES:
             return None
         spec = _found_by_others(name, path, target)
         if spec is not None and spec.loader is not None:
@@ -54,7 +53,8 @@ class CuringFinder:
 
             def exec_module(module: ModuleType) -> None:
                 execute(module)
-                _cure_once(module, cure)
+                if module.__name__ in CURES:  # a zip's loader is shared by all its modules
+                    _cure_once(module, CURES[module.__name__])
 
             setattr(spec.loader, "exec_module", exec_module)  # noqa: B010 - mypy refuses to assign to a method
         return spec

@@ -90,17 +90,12 @@ def describe(run: Callable[..., Any]) -> Declared | None:
     if "inference_schema.schema_decorators" not in sys.modules:
         return None
     functions = list(chain(run))
-    layers = tuple(layer for layer in map(layer_of, functions) if layer is not None)
+    by_depth = [layer_of(function) for function in functions]
+    layers = tuple(layer for layer in by_depth if layer is not None)
     if not layers:
         return None
-    peeled = []
-    target: Any = run
-    for function in functions:
-        target = function
-        layer = layer_of(function)
-        if layer is None:
-            break
-        peeled.append(layer)
+    outermost = by_depth.index(None)  # the first that is no layer: the user's function, or a decorator of the script's
+    peeled = layers[:outermost]
     signature = inspect.signature(run)
     for layer in peeled:
         if layer.converts and not layer.optional and layer.name not in signature.parameters:
@@ -109,10 +104,10 @@ def describe(run: Callable[..., Any]) -> Declared | None:
                 "give both the same name."
             )
     return Declared(
-        target=target,
+        target=functions[outermost],
         parameters=tuple(each for name, each in signature.parameters.items() if name != REQUEST_HEADERS),
         takes_request_headers=REQUEST_HEADERS in signature.parameters,
-        peeled=tuple(peeled),
+        peeled=peeled,
         layers=layers,
         names=tuple(name for name in argument_names(innermost(run)) if name != REQUEST_HEADERS),
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import subprocess
 import sys
+import types
+from importlib.machinery import ModuleSpec
 from typing import Any
 
 import numpy
@@ -78,6 +80,19 @@ def test_finder_finds_nothing_where_no_other_does(monkeypatch: pytest.MonkeyPatc
     finder = CuringFinder()
     monkeypatch.setattr(sys, "meta_path", [finder])
     assert finder.find_spec("inference_schema.schema_decorators") is None
+
+
+def test_loader_shared_with_other_modules_cures_only_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    executed = []
+    loader = types.SimpleNamespace(create_module=lambda spec: None, exec_module=executed.append)
+    spec = ModuleSpec("inference_schema.schema_decorators", loader)  # type: ignore[arg-type]
+    other = types.SimpleNamespace(find_spec=lambda name, path, target: spec)
+    monkeypatch.setattr(sys, "meta_path", [object(), CuringFinder(), other])
+    CuringFinder().find_spec("inference_schema.schema_decorators")
+    stranger = types.ModuleType("stranger")
+    loader.exec_module(stranger)
+    assert executed == [stranger]
+    assert not hasattr(stranger, "input_schema")
 
 
 def test_installing_twice_changes_nothing() -> None:

@@ -133,6 +133,10 @@ def test_array_hidden_in_a_long_row_is_found(refused: Any, position: int) -> Non
     assert f"/data/0/{position}" in refused(NumpyParameterType(numpy.zeros((1, 2000))), [row])
 
 
+def test_escaped_names_are_found(convert: Any) -> None:
+    assert convert(NumpyParameterType(numpy.zeros(1)), rb'{"d\u0061ta": [1]}').tolist() == [1]
+
+
 def test_duplicate_keys_take_the_last(convert: Any) -> None:
     assert convert(NumpyParameterType(numpy.zeros(1)), b'{"data": [1], "data": [2]}').tolist() == [2]
 
@@ -160,6 +164,16 @@ def test_memoryview_body_converts_without_simdjson(declare: Any, no_simdjson: No
 
 def test_body_that_is_no_object_is_refused_without_simdjson(refused: Any, no_simdjson: None) -> None:
     assert refused(NumpyParameterType(numpy.zeros(1)), b"[1]") == "POST body should be a JSON dictionary."
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"data": [NaN]}', '{"data": [1e400]}'])
+def test_what_orjson_refuses_json_decides(declare: Any, no_simdjson: None, text: str) -> None:
+    declared = declare(NumpyParameterType(numpy.zeros(1)))
+    if "data" in text:
+        assert not numpy.isfinite(declared.convert(text.encode())["data"]).any()
+    else:
+        with pytest.raises(BadInput, match="POST body"):
+            declared.convert(text.encode())
 
 
 def test_parser_still_in_use_is_not_waited_for(declare: Any) -> None:
@@ -192,6 +206,16 @@ def test_defect_2_scalar_sample_takes_a_number(convert: Any) -> None:
 def test_defect_2_scalar_date_sample_takes_a_date(convert: Any) -> None:
     converted = convert(NumpyParameterType(numpy.array("2020-01-01", dtype="datetime64[D]")), "2021-02-03")
     assert converted == numpy.datetime64("2021-02-03")
+
+
+def test_scalar_date_sample_refuses_an_array(refused: Any) -> None:
+    message = refused(NumpyParameterType(numpy.array("2020-01-01", dtype="datetime64[D]")), ["2021-02-03"])
+    assert "expected one value of datetime64[D] at /data, got an array of 1 item." in message
+
+
+def test_what_is_no_json_value_is_named_by_its_type(declare: Any) -> None:
+    with pytest.raises(BadInput, match="at /data, got a set"):
+        declare(NumpyParameterType(numpy.zeros(1))).convert_values({"data": set()})
 
 
 def test_scalar_sample_refuses_an_array(refused: Any) -> None:

@@ -184,6 +184,28 @@ def test_columns_named_like_dates_are_converted(convert: Any) -> None:
     assert frame["made_at"][0] == pandas.Timestamp("2021-02-03T04:05:06")
 
 
+def test_names_that_read_json_takes_for_dates_are_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pandas 2 converts such columns, pandas 3 does not with dtype=False."""
+
+    def as_pandas_2(*args: Any, **kwargs: Any) -> pandas.DataFrame:
+        return pandas.DataFrame({"made_at": pandas.to_datetime(["2020-01-01"])})
+
+    table = PandasInput(PandasParameterType(pandas.DataFrame({"made_at": [1]})))
+    monkeypatch.setattr(pandas, "read_json", as_pandas_2)
+    assert table._plan_for(("made_at",)) is None
+
+
+@pytest.mark.parametrize(
+    "dtype", ["datetime64[ns]", "category", "Int64", "Float64", "int32", "bool", "datetime64[ns, UTC]"]
+)
+def test_columns_of_other_dtypes_convert_as_astype_does(convert: Any, dtype: str) -> None:
+    sample = pandas.DataFrame({"x": pandas.Series([1]).astype(dtype)})
+    for cells in ([5, 6], [1.5, 2.5], ["2020-01-01", "2020-01-02T03:04:05"], [True, False], [5, None], [2**40, 0.5]):
+        param_type = PandasParameterType(sample)
+        value = [{"x": cell} for cell in cells]
+        assert_same(converted(convert, param_type, value), converted(param_type.deserialize_input, value))
+
+
 def test_many_sets_of_names_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scoring_runtime.schemas.pandas_input.PLANS_KEPT", 2)
     table = PandasInput(PandasParameterType(pandas.DataFrame({"a": [1]})))

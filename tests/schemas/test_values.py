@@ -14,6 +14,8 @@ from inference_schema.parameter_types.numpy_parameter_type import NumpyParameter
 from inference_schema.parameter_types.pandas_parameter_type import PandasParameterType
 from inference_schema.parameter_types.standard_py_parameter_type import StandardPythonParameterType
 
+from scoring_runtime.schemas.values import converter_for
+
 
 class Custom(AbstractParameterType):
     """What a script may write itself."""
@@ -133,6 +135,16 @@ def test_dict_given_is_left_as_it_was(declare: Any) -> None:
 
 def test_custom_type_converts(convert: Any) -> None:
     assert convert(Custom(b"sample"), [1, 2]) == "custom [1, 2]"
+
+
+def test_anything_with_a_conversion_is_converted() -> None:
+    class Foreign:
+        def __getattr__(self, name: str) -> Any:
+            if name == "deserialize_input":
+                return str
+            raise AttributeError(name)
+
+    assert converter_for(Foreign())(5) == "5"
 
 
 def test_value_of_the_custom_samples_type_passes_as_it_is(convert: Any) -> None:

@@ -286,6 +286,15 @@ def test_documents_travel_as_plain_data() -> None:
     assert swagger.lookup(documents, supported, "3") == built.get("3")
 
 
+def test_schemas_of_a_custom_type_are_kept_as_they_are() -> None:
+    class Either(StandardPythonParameterType):  # type: ignore[misc]
+        def input_to_swagger(self) -> dict[str, Any]:
+            return {"oneOf": [{"type": "string"}, {"enum": [1, None]}], "required": True, "example": "x"}
+
+    schema = document(build(decorated(Either("x"))))["definitions"]["ServiceOutput"]
+    assert schema == {"oneOf": [{"type": "string"}, {"enum": [1, None]}], "required": True, "example": "x"}
+
+
 def test_names_are_data() -> None:
     info = document(build(plain, service_name='a "b" \\ $SERVICE_VERSION$', service_version="é"))["info"]
     assert info == {
