@@ -100,7 +100,7 @@ class Server:
         argv = [*self.command]
         if self.what.script and self.what.flag:
             argv += ["--entry_script", self.what.script]
-        if "--port" not in self.what.args:
+        if "--port" not in self.what.args and "--help" not in self.what.args:
             argv += ["--port", str(self.port)]
         argv += [self.fill(arg) for arg in self.what.args]
         with open(self.home / "stdout", "wb") as out, open(self.home / "stderr", "wb") as err:

@@ -29,7 +29,9 @@ SUBFOLDER = service(
     {"AML_APP_ROOT": "{root}/app", "AZUREML_SOURCE_DIRECTORY": "src"},
     ("--entry_script", "app/src/score.py"),
     {
-        "app/src/score.py": "import helper, rooted\ndef init():\n    pass\ndef run(d):\n    return [helper.NAME, rooted.NAME]\n",
+        "app/src/score.py": (
+            "import helper, rooted\ndef init():\n    pass\ndef run(d):\n    return [helper.NAME, rooted.NAME]\n"
+        ),
         "app/src/helper.py": "NAME = 'beside'\n",
         "app/rooted.py": "NAME = 'at the root'\n",
     },

@@ -89,7 +89,7 @@ VIEWS = {
     "headers-missing": lambda r: r.headers["Missing"],
     "headers-in": lambda r: ["x-other" in r.headers, "zz" in r.headers],
     "headers-dict": lambda r: sorted(dict(r.headers).items()),
-    "headers-list": lambda r: sorted(list(r.headers)),
+    "headers-list": lambda r: sorted(r.headers),
     "headers-getlist": lambda r: r.headers.getlist("X-Other"),
     "headers-keys": lambda r: sorted(r.headers.keys()),
     "headers-get-typed": lambda r: r.headers.get("X-Other", type=int),
