@@ -117,26 +117,26 @@ class AMLRequest:
         return str(host).removesuffix(":443" if self.is_secure else ":80")
 
     @property
-    def origin_url(self) -> str:
+    def _origin_url(self) -> str:
         return f"{self.scheme}://{self.host.lower()}"
 
     @property
     def url(self) -> str:
-        return readable_url(self.origin_url, self.root_path + self.path, self.query_string)
+        return readable_url(self._origin_url, self.root_path + self.path, self.query_string)
 
     @property
     def base_url(self) -> str:
-        return readable_url(self.origin_url, self.root_path + self.path)
+        return readable_url(self._origin_url, self.root_path + self.path)
 
     @property
     def root_url(self) -> str:
-        return readable_url(self.origin_url, self.root_path + "/")
+        return readable_url(self._origin_url, self.root_path + "/")
 
     url_root = root_url
 
     @property
     def host_url(self) -> str:
-        return readable_url(self.origin_url)
+        return readable_url(self._origin_url)
 
     @property
     def script_root(self) -> str:
@@ -166,17 +166,17 @@ class AMLRequest:
         return self.headers.get("content-type")  # type: ignore[no-any-return]
 
     @cached_property
-    def content_type_parsed(self) -> tuple[str, dict[str, str]]:
+    def _content_type_parsed(self) -> tuple[str, dict[str, str]]:
         return options(self.content_type or "")
 
     @property
     def mimetype(self) -> str:
         """The content type without its parameters, in lower case; empty if there is none."""
-        return self.content_type_parsed[0].lower()
+        return self._content_type_parsed[0].lower()
 
     @property
     def mimetype_params(self) -> dict[str, str]:
-        return self.content_type_parsed[1]
+        return self._content_type_parsed[1]
 
     @property
     def content_length(self) -> int | None:
@@ -228,21 +228,21 @@ class AMLRequest:
 
     @cached_property
     def accept_mimetypes(self) -> Accept:
-        return self.accepted("accept")
+        return self._accepted("accept")
 
     @cached_property
     def accept_charsets(self) -> Accept:
-        return self.accepted("accept-charset")
+        return self._accepted("accept-charset")
 
     @cached_property
     def accept_encodings(self) -> Accept:
-        return self.accepted("accept-encoding")
+        return self._accepted("accept-encoding")
 
     @cached_property
     def accept_languages(self) -> Accept:
-        return self.accepted("accept-language")
+        return self._accepted("accept-language")
 
-    def accepted(self, header: str) -> Accept:
+    def _accepted(self, header: str) -> Accept:
         from scoring_runtime.api.accept import Accept
 
         return Accept.from_header(self.headers.get(header, ""))
@@ -269,13 +269,13 @@ class AMLRequest:
         data = self._cached_data
         if data is None:
             if parse_form_data:
-                self.load_form()
-            data = self.rest()
+                self._load_form()
+            data = self._rest()
             if cache:
                 self._cached_data = data
         return data.decode(errors="replace") if as_text else data
 
-    def rest(self) -> bytes:
+    def _rest(self) -> bytes:
         if "stream" not in self.__dict__ and isinstance(self._body, bytes):
             data, self._body = self._body, b""  # as it came, without a copy
             return data
@@ -284,14 +284,14 @@ class AMLRequest:
     @cached_property
     def form(self) -> ImmutableMultiDict:
         """The fields of an urlencoded or multipart form; empty for anything else, and for a broken form."""
-        return self.load_form()[0]
+        return self._load_form()[0]
 
     @cached_property
     def files(self) -> ImmutableMultiDict:
         """The files of a multipart form, as FileStorage."""
-        return self.load_form()[1]
+        return self._load_form()[1]
 
-    def load_form(self) -> tuple[ImmutableMultiDict, ImmutableMultiDict]:
+    def _load_form(self) -> tuple[ImmutableMultiDict, ImmutableMultiDict]:
         known = self.__dict__
         if "form" not in known:
             fields: Sequence[tuple[Any, str]] = ()
@@ -299,13 +299,13 @@ class AMLRequest:
             if self.mimetype in FORMS:
                 stream = self.stream if self._cached_data is None else BytesIO(self._cached_data)
                 try:
-                    fields, files = self.read_form(stream)
+                    fields, files = self._read_form(stream)
                 except ValueError:
                     pass  # the script finds an empty form
             known["form"], known["files"] = ImmutableMultiDict(fields), ImmutableMultiDict(files)
         return known["form"], known["files"]
 
-    def read_form(self, stream: IO[bytes]) -> tuple[Sequence[tuple[Any, str]], Sequence[tuple[Any, FileStorage]]]:
+    def _read_form(self, stream: IO[bytes]) -> tuple[Sequence[tuple[Any, str]], Sequence[tuple[Any, FileStorage]]]:
         if self.mimetype == FORMS[0]:
             return query(stream.read().decode()), ()
         boundary = self.mimetype_params.get("boundary", "").encode("ascii")
