@@ -61,11 +61,11 @@ class Accept(list[tuple[str, float]]):
 
     @property
     def accept_json(self) -> bool:
-        return "application/json" in self
+        return self.quality("application/json") > 0
 
     @property
     def accept_html(self) -> bool:
-        return "text/html" in self or "application/xhtml+xml" in self
+        return self.quality("text/html") > 0 or self.quality("application/xhtml+xml") > 0
 
 
 def specificity(value: str) -> tuple[bool, ...]:

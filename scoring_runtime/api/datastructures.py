@@ -42,7 +42,7 @@ class MultiDict(dict[Any, Any]):
 
     def values_of(self, key: Any) -> list[Any]:
         """The list itself, made when it is absent."""
-        return dict.setdefault(self, key, [])  # type: ignore[no-any-return]
+        return dict.setdefault(self, key, [])
 
     def __getitem__(self, key: Any) -> Any:
         values = dict.get(self, key)

@@ -1,8 +1,8 @@
 """What run() returned, as JSON: the text of json.dumps where that has an answer, and more types where it has none.
 
-    plain values        the C encoder of the standard library, called without its wrappers
-    long lists          orjson, its spaces and exponents then put as json.dumps writes them (25 times faster)
-    arrays, DataFrames  orjson; json.dumps refuses these, so the spacing is ours
+plain values        the C encoder of the standard library, called without its wrappers
+long lists          orjson, its spaces and exponents then put as json.dumps writes them (25 times faster)
+arrays, DataFrames  orjson; json.dumps refuses these, so the spacing is ours
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Where the model files are: Model.get_model_path() and model_dir().
 
-    azureml-models/<name>/<version>/<one file or folder>      below the working directory
+azureml-models/<name>/<version>/<one file or folder>      below the working directory
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Reads multipart/form-data as it streams by: fields into memory, files into temporary files that spill to disk.
+"""Reads forms. Multipart ones as they stream by: fields into memory, files into temporary files that spill to disk.
 
-    --boundary CRLF  headers CRLF CRLF  data  CRLF --boundary CRLF  headers ...  CRLF --boundary--
+--boundary CRLF  headers CRLF CRLF  data  CRLF --boundary CRLF  headers ...  CRLF --boundary--
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import IO, Any, cast
 
 from scoring_runtime.api.datastructures import FileStorage
 from scoring_runtime.api.headers import Headers
-from scoring_runtime.api.parse import CHARSETS, options
+from scoring_runtime.api.parse import CHARSETS, options, query
 
-__all__ = ["read_multipart"]
+__all__ = ["read_form", "read_multipart"]
 
 CHUNK_BYTES = 256 * 1024
 IN_MEMORY_BYTES = 500 * 1000  # of one file
@@ -25,6 +25,13 @@ CONTINUED = re.compile(BREAK + rb"[ \t]")
 
 Fields = list[tuple[str | None, str]]
 Files = list[tuple[str | None, FileStorage]]
+
+
+def read_form(stream: IO[bytes], mimetype: str, parameters: dict[str, str]) -> tuple[Fields, Files]:
+    """The fields and files of a form of either kind; raises ValueError when it is broken."""
+    if mimetype == "multipart/form-data":
+        return read_multipart(stream, parameters["boundary"].encode("ascii"))
+    return [*query(stream.read().decode())], []
 
 
 def read_multipart(stream: IO[bytes], boundary: bytes) -> tuple[Fields, Files]:

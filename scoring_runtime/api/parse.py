@@ -48,9 +48,7 @@ def options(text: str) -> tuple[str, dict[str, str]]:
     return value, result
 
 
-def take(
-    match: re.Match[str], result: dict[str, str], pieces: dict[str, list[str]], charsets: dict[str, str]
-) -> None:
+def take(match: re.Match[str], result: dict[str, str], pieces: dict[str, list[str]], charsets: dict[str, str]) -> None:
     """Put one parameter where it belongs."""
     key, token, quoted = match.groups()
     mark = MARK.search(key)
@@ -89,7 +87,7 @@ def decoded(text: str, name: str, numbered: bool, charsets: dict[str, str]) -> s
 
 def cookies(text: str) -> list[tuple[str, str]]:
     """The cookies of a Cookie header; what is not one is skipped up to the next semicolon."""
-    result = []
+    result: list[tuple[str, str]] = []
     position = 0
     while True:
         match = COOKIE.match(text, position)

@@ -18,8 +18,8 @@ class NotPlain(TypeError):
     def __init__(self, value: object) -> None:
         kind = type(value)
         super().__init__(
-            f"Object of type {kind.__name__} is not JSON serializable. Return numbers, strings, lists, dicts, arrays or "
-            f"DataFrames, or an AMLResponse for anything else (got {kind.__module__}.{kind.__qualname__})."
+            f"Object of type {kind.__name__} is not JSON serializable. Return numbers, strings, lists, dicts, arrays "
+            f"or DataFrames, or an AMLResponse for anything else (got {kind.__module__}.{kind.__qualname__})."
         )
 
 
@@ -75,7 +75,7 @@ def array(value: Any) -> object:
         return [extend(row) for row in value] if value.ndim else dict(zip(dtype.names, value.item(), strict=True))
     if getattr(dtype, "kind", "") in ("M", "m") and hasattr(value, "ravel"):
         # tolist() gives bare integers for nanoseconds, so each element is written on its own.
-        return [element for element in value] if value.ndim else extend(value[()])
+        return list(value) if value.ndim else extend(value[()])
     return value.tolist()
 
 

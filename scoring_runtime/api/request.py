@@ -46,7 +46,12 @@ class UnsupportedMediaType(BadRequest):
     code = 415
 
 
-FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+def is_form(mimetype: str, parameters: dict[str, str]) -> bool:
+    """Whether the body can be read as a form; a multipart body without a usable boundary is passed on as it is."""
+    boundary = parameters.get("boundary", "")
+    return mimetype == "application/x-www-form-urlencoded" or (
+        mimetype == "multipart/form-data" and bool(boundary) and boundary.isascii()
+    )
 
 
 class AMLRequest:
@@ -296,24 +301,16 @@ class AMLRequest:
         if "form" not in known:
             fields: Sequence[tuple[Any, str]] = ()
             files: Sequence[tuple[Any, FileStorage]] = ()
-            if self.mimetype in FORMS:
+            if is_form(self.mimetype, self.mimetype_params):
+                from scoring_runtime.api.multipart import read_form
+
                 stream = self.stream if self._cached_data is None else BytesIO(self._cached_data)
                 try:
-                    fields, files = self._read_form(stream)
+                    fields, files = read_form(stream, self.mimetype, self.mimetype_params)
                 except ValueError:
                     pass  # the script finds an empty form
             known["form"], known["files"] = ImmutableMultiDict(fields), ImmutableMultiDict(files)
         return known["form"], known["files"]
-
-    def _read_form(self, stream: IO[bytes]) -> tuple[Sequence[tuple[Any, str]], Sequence[tuple[Any, FileStorage]]]:
-        if self.mimetype == FORMS[0]:
-            return query(stream.read().decode()), ()
-        boundary = self.mimetype_params.get("boundary", "").encode("ascii")
-        if not boundary:
-            return (), ()
-        from scoring_runtime.api.multipart import read_multipart
-
-        return read_multipart(stream, boundary)
 
     @cached_property
     def values(self) -> CombinedMultiDict:
@@ -365,32 +362,10 @@ class AMLRequest:
 
     @cached_property
     def environ(self) -> dict[str, Any]:
-        import sys
+        """Changes to it do not change the request."""
+        from scoring_runtime.api.environ import wsgi_environ
 
-        name, _, port = self._server_host.rpartition(":")
-        environ: dict[str, Any] = {
-            "REQUEST_METHOD": self.method,
-            "SCRIPT_NAME": self.root_path,
-            "PATH_INFO": self.path.encode().decode("latin-1"),
-            "QUERY_STRING": self.query_string.decode("latin-1"),
-            "REMOTE_ADDR": self.remote_addr,
-            "REMOTE_PORT": None if self._remote_port is None else str(self._remote_port),
-            "SERVER_NAME": name if port.isdecimal() else self._server_host,
-            "SERVER_PORT": port if port.isdecimal() else ("443" if self.is_secure else "80"),
-            "SERVER_PROTOCOL": f"HTTP/{self._http_version}",
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": self.scheme,
-            "wsgi.input": self.stream,
-            "wsgi.errors": sys.stderr,
-            "wsgi.input_terminated": True,
-            "wsgi.multithread": False,
-            "wsgi.multiprocess": True,
-            "wsgi.run_once": False,
-        }
-        for header, value in self.headers.items():
-            key = header.upper().replace("-", "_")
-            environ[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"] = value
-        return {key: value for key, value in environ.items() if value is not None}
+        return wsgi_environ(self, self._server_host, self._remote_port, self._http_version)
 
 
 def public_names() -> Iterator[str]:

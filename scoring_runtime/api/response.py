@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -10,47 +9,13 @@ from typing import Any
 from scoring_runtime.api.encode import to_json
 from scoring_runtime.api.headers import Headers, fields_of
 from scoring_runtime.api.parse import options
+from scoring_runtime.api.response_headers import HeaderProperty, wire_fields
 
 __all__ = ["AMLResponse", "as_response"]
 
 TEXT = "text/html; charset=utf-8"
 JSON = "application/json"
 RUN_FAILED = "x-ms-run-function-failed"
-
-# The server writes these itself, whatever a script says.
-OF_THE_CONNECTION = frozenset(
-    "connection keep-alive proxy-authenticate proxy-authorization te trailers transfer-encoding upgrade server "
-    "date".split()
-)
-NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-VALUE = re.compile(r"[ \t\x21-\x7e\x80-\xff]*")
-
-
-class HeaderProperty:
-    """A header as an attribute of the response; None removes it."""
-
-    def __init__(self, header: str) -> None:
-        self.header = header
-
-    def __get__(self, response: AMLResponse | None, owner: type) -> Any:
-        return self if response is None else response.headers.get(self.header)
-
-    def __set__(self, response: AMLResponse, value: Any) -> None:
-        if value is None:
-            response.headers.remove(self.header)
-        elif hasattr(value, "utctimetuple") or (self.header in DATES and isinstance(value, (int, float))):
-            from scoring_runtime.api.cookie import http_date
-
-            response.headers[self.header] = http_date(value)
-        elif isinstance(value, bool):
-            response.headers[self.header] = str(value).lower()
-        elif isinstance(value, (list, tuple, set, frozenset)):
-            response.headers[self.header] = ", ".join(map(str, value))
-        else:
-            response.headers[self.header] = value
-
-
-DATES = ("Last-Modified", "Expires", "Date")
 
 
 class AMLResponse:
@@ -83,6 +48,7 @@ class AMLResponse:
     access_control_max_age = HeaderProperty("Access-Control-Max-Age")
 
     direct_passthrough = False
+    response: Any  # a list of pieces, or an iterator of them
 
     def __init__(
         self,
@@ -100,7 +66,7 @@ class AMLResponse:
         elif isinstance(message, (str, bytes, bytearray, memoryview)):
             self.set_data(message)
         else:
-            self.response = stream(message)
+            self.response = iterator_of(message)
         self.headers.add(RUN_FAILED, str(run_function_failed))
         for name, value in (response_headers or {}).items():
             if not isinstance(value, str):
@@ -113,7 +79,7 @@ class AMLResponse:
 
     def begin(self, status: Any) -> None:
         self.headers = Headers()
-        self.response: Any = []
+        self.response = []
         self.on_close: list[Callable[[], Any]] = []
         self.status = 200 if status is None else status
 
@@ -306,20 +272,7 @@ class AMLResponse:
 WITH_CHARSET = ("application/ecmascript", "application/javascript", "application/sql", "application/xml")
 
 
-def wire_fields(fields: Iterable[tuple[str, Any]], sized: bool) -> list[tuple[str, str]]:
-    result = []
-    for name, value in fields:
-        lower = name.lower()
-        if lower in OF_THE_CONNECTION or (sized and lower == "content-length"):
-            continue
-        text = str(value)
-        if not NAME.fullmatch(name) or not VALUE.fullmatch(text):
-            raise ValueError(f"Response header {name!r}: HTTP cannot carry this name or value: {text!r}.")
-        result.append((name, text))
-    return result
-
-
-def stream(message: Any) -> Iterator[Any]:
+def iterator_of(message: Any) -> Iterator[Any]:
     if isinstance(message, Iterable) and not hasattr(message, "__len__"):
         return message if isinstance(message, Iterator) else iter(message)
     raise TypeError(
