@@ -23,7 +23,7 @@ REFERENCE_VERSION = "1.5.1"  # of the server that scripts were written for
 OURS_ALWAYS = {
     "azureml.contrib.services.aml_request": "scoring_runtime.api.request",
     "azureml.contrib.services.aml_response": "scoring_runtime.api.response",
-    "azureml.contrib.services.rawhttp": "scoring_runtime.api.request",
+    "azureml.contrib.services.rawhttp": "scoring_runtime.api.rawhttp",
     "azureml_inference_server_http.api.aml_request": "scoring_runtime.api.request",
     "azureml_inference_server_http.api.aml_response": "scoring_runtime.api.response",
 }

@@ -30,7 +30,10 @@ Files = list[tuple[str | None, FileStorage]]
 def read_form(stream: IO[bytes], mimetype: str, parameters: dict[str, str]) -> tuple[Fields, Files]:
     """The fields and files of a form of either kind; raises ValueError when it is broken."""
     if mimetype == "multipart/form-data":
-        return read_multipart(stream, parameters["boundary"].encode("ascii"))
+        boundary = parameters.get("boundary", "").encode("ascii")
+        if not boundary:
+            raise ValueError("The content type names no boundary.")  # nothing is read: the script can still
+        return read_multipart(stream, boundary)
     return [*query(stream.read().decode())], []
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from io import BytesIO
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any
 
 from scoring_runtime.api.datastructures import CombinedMultiDict, FileStorage, ImmutableMultiDict
 from scoring_runtime.api.headers import RequestHeaders, headers_dict
 from scoring_runtime.api.parse import comma_list, cookies, options, query, readable_url
+from scoring_runtime.api.rawhttp import is_rawhttp, rawhttp
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -17,23 +18,6 @@ if TYPE_CHECKING:
     from scoring_runtime.api.accept import Accept, Authorization, UserAgent
 
 __all__ = ["AMLRequest", "BadRequest", "UnsupportedMediaType", "headers_dict", "is_rawhttp", "rawhttp"]
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def rawhttp(func: Function) -> Function:
-    """Marks run(): it gets the request itself, and whatever method and content type the client used."""
-    func.__rawhttp__ = True  # type: ignore[attr-defined]
-    return func
-
-
-def is_rawhttp(func: object) -> bool:
-    """Whether @rawhttp is on the function, or on one that it wraps."""
-    while func is not None:
-        if getattr(func, "__rawhttp__", False):
-            return True
-        func = getattr(func, "__wrapped__", None) or getattr(func, "func", None)  # the last is a partial's
-    return False
 
 
 class BadRequest(ValueError):
@@ -44,14 +28,6 @@ class BadRequest(ValueError):
 
 class UnsupportedMediaType(BadRequest):
     code = 415
-
-
-def is_form(mimetype: str, parameters: dict[str, str]) -> bool:
-    """Whether the body can be read as a form; a multipart body without a usable boundary is passed on as it is."""
-    boundary = parameters.get("boundary", "")
-    return mimetype == "application/x-www-form-urlencoded" or (
-        mimetype == "multipart/form-data" and bool(boundary) and boundary.isascii()
-    )
 
 
 class AMLRequest:
@@ -93,9 +69,8 @@ class AMLRequest:
         return f"<{type(self).__name__} {self.url!r} [{self.method}]>"
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(
-            f"{type(self).__name__!r} object has no attribute {name!r}. It has: {', '.join(public_names())}."
-        )
+        names = (known for known in dir(AMLRequest) if not known.startswith(("_", "max_")))
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}. It has: {', '.join(names)}.")
 
     def __enter__(self) -> AMLRequest:
         return self
@@ -301,7 +276,7 @@ class AMLRequest:
         if "form" not in known:
             fields: Sequence[tuple[Any, str]] = ()
             files: Sequence[tuple[Any, FileStorage]] = ()
-            if is_form(self.mimetype, self.mimetype_params):
+            if self.mimetype in ("multipart/form-data", "application/x-www-form-urlencoded"):
                 from scoring_runtime.api.multipart import read_form
 
                 stream = self.stream if self._cached_data is None else BytesIO(self._cached_data)
@@ -366,7 +341,3 @@ class AMLRequest:
         from scoring_runtime.api.environ import wsgi_environ
 
         return wsgi_environ(self, self._server_host, self._remote_port, self._http_version)
-
-
-def public_names() -> Iterator[str]:
-    return (name for name in dir(AMLRequest) if not name.startswith(("_", "max_")))
