@@ -194,6 +194,8 @@ def _column(values: tuple[Any, ...], dtype: Any) -> Any:
     array = _as_read(values, dtype)
     if array is None or dtype is None or array.dtype == dtype:
         return array
+    if array.dtype == FLOAT64 and isinstance(dtype, (pandas.StringDtype, pandas.CategoricalDtype)):
+        return None  # the text of a float is that of read_json's reading
     are_numpys = isinstance(array, numpy.ndarray) and isinstance(dtype, numpy.dtype)
     if are_numpys and (dtype == OBJECT or (array.dtype.kind, dtype.kind) in SAME_CASTS):
         return array.astype(dtype)

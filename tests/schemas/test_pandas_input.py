@@ -172,6 +172,13 @@ def test_floats_are_bit_exact(convert: Any) -> None:
     assert frame["x"].tolist() == values
 
 
+@pytest.mark.parametrize("dtype", ["string", "category"])
+def test_float_in_a_column_of_texts_gets_the_text_read_json_gives_it(convert: Any, dtype: str) -> None:
+    param_type = PandasParameterType(pandas.DataFrame({"x": pandas.Series(["a"]).astype(dtype)}))
+    value = [{"x": 1.0053074588959772e16}]
+    assert_same(converted(convert, param_type, value), converted(param_type.deserialize_input, value))
+
+
 def test_integers_beyond_int64_among_floats_are_read_as_read_json_reads_them(convert: Any) -> None:
     param_type = PandasParameterType(pandas.DataFrame({"x": [1.5]}))
     value = [{"x": 2**63}, {"x": 0.5}]
