@@ -42,6 +42,7 @@ NOP = pack((0,))  # wakes a worker that waits for a job, so that it looks at its
 # Offsets from SIGRTMIN: no script or library is known to use these.
 INTERRUPT_SIGNAL_OFFSET = 5
 WHERE_SIGNAL_OFFSET = 6
+ANNOUNCE_SIGNAL_OFFSET = 7
 
 
 class Channel:
