@@ -154,7 +154,10 @@ class Measurement:
 
     def _answer(self, server: Server, running: Running, work: Work) -> Any:
         body, content_type = server.request(work)
-        status, answer = running.ask("POST", server.path, body, content_type)
+        try:
+            status, answer = running.ask("POST", server.path, body, content_type)
+        except OSError as error:
+            raise ServerFailed(f"no answer to POST {server.path}: {error}\n{running.log_tail()}") from error
         if status != 200:
             raise ServerFailed(f"answered {status}: {answer[:300]!r}\n{running.log_tail()}")
         return server.value(work, answer)
