@@ -132,7 +132,11 @@ def test_combined_dicts_read_as_one():
 def test_a_file_is_read_as_a_file():
     file = FileStorage(io.BytesIO(b"a\nb"), "x.txt", "f", "Text/Plain; charset=x", 3)
     assert (file.read(1), file.tell(), file.seek(0), list(file)) == (b"a", 1, 0, [b"a\n", b"b"])
-    assert (file.content_type, file.mimetype, file.mimetype_params) == ("Text/Plain; charset=x", "text/plain", {"charset": "x"})
+    assert (file.content_type, file.mimetype, file.mimetype_params) == (
+        "Text/Plain; charset=x",
+        "text/plain",
+        {"charset": "x"},
+    )
     assert (file.content_length, file.filename, file.name, bool(file)) == (3, "x.txt", "f", True)
     assert repr(file) == "<FileStorage: 'x.txt' ('Text/Plain; charset=x')>"
 

@@ -80,7 +80,11 @@ def test_request_headers_are_iterated_as_pairs():
     pairs = [("Host", "localhost"), ("Content-Type", "a/b")]
     assert list(headers) == list(headers.items()) == headers.to_wsgi_list() == pairs
     assert dict(headers) == dict(pairs)
-    assert (list(headers.keys()), list(headers.values()), len(headers)) == (["Host", "Content-Type"], ["localhost", "a/b"], 2)
+    assert (list(headers.keys()), list(headers.values()), len(headers)) == (
+        ["Host", "Content-Type"],
+        ["localhost", "a/b"],
+        2,
+    )
     assert list(headers.keys(lower=True)) == ["host", "content-type"]
     assert list(headers.items(lower=True)) == [("host", "localhost"), ("content-type", "a/b")]
     assert str(headers) == "Host: localhost\r\nContent-Type: a/b\r\n\r\n"

@@ -65,7 +65,12 @@ def test_where_it_was_sent():
     assert request.url == "http://localhost:7411/score?a=1&a=2&b=%FF&c&d=x+y%20z;e=1"
     assert request.base_url == "http://localhost:7411/score"
     assert request.url_root == request.root_url == request.host_url == "http://localhost:7411/"
-    assert (request.host, request.scheme, request.is_secure, request.script_root) == ("LOCALHOST:7411", "http", False, "")
+    assert (request.host, request.scheme, request.is_secure, request.script_root) == (
+        "LOCALHOST:7411",
+        "http",
+        False,
+        "",
+    )
     assert list(request.args.items(multi=True)) == [("a", "1"), ("a", "2"), ("b", "%FF"), ("c", ""), ("d", "x y z;e=1")]
     assert repr(request) == "<AMLRequest 'http://localhost:7411/score?a=1&a=2&b=%FF&c&d=x+y%20z;e=1' [POST]>"
 
