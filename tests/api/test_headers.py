@@ -160,7 +160,7 @@ def test_the_other_methods_of_a_dict():
     assert ("a" in headers, "zz" in headers, 1 in headers) == (True, False, False)
     assert (list(headers.keys()), list(headers.keys(lower=True))) == (["A", "B", "N"], ["a", "b", "n"])
     assert (list(headers.values()), len(headers)) == (["1", "x", "9"], 3)
-    assert list(headers.items(lower=True))[0] == ("a", "1")
+    assert next(iter(headers.items(lower=True))) == ("a", "1")
     assert (headers[0], list(headers[:1])) == (("A", "1"), [("A", "1")])
     assert headers.getlist("B", type=int) == []
     assert headers.get("A", type=int) == 1

@@ -313,7 +313,7 @@ def test_a_script_may_set_attributes():
 
 
 def test_an_unknown_attribute_is_named_with_what_there_is():
-    with pytest.raises(AttributeError, match="no attribute 'blueprint'.*get_data"):
+    with pytest.raises(AttributeError, match=r"no attribute 'blueprint'.*get_data"):
         _ = AMLRequest().blueprint
 
 
