@@ -111,13 +111,14 @@ class Measurement:
         return reason is None
 
     def _strike(self, server: Server, work: Work, reason: str) -> None:
-        self.results["unable"][work.name][server.name] = reason.splitlines()[0]
+        self.results["unable"][work.name][server.name] = reason
 
     def _fail(self, server: Server, work: Work, error: Exception) -> None:
         """A server that should have been able: said loudly, kept in the results, left out of this work."""
         self.progress.say(f"FAILED: {work.name}, {server.name}: {error}")
-        self.results["failures"].append(f"{work.name}, {server.name}: {error}")
-        self._strike(server, work, f"failed: {error}")
+        first_line = str(error).partition("\n")[0].replace(f"{environments.ROOT}/", "")
+        self.results["failures"].append(f"{work.name}, {server.name}: {first_line}")
+        self._strike(server, work, f"failed: {first_line}")
 
     # starting
 

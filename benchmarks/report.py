@@ -70,7 +70,7 @@ def page(results: Results, plots_folder: str) -> str:
             f"![Cold start]({plots_folder}/cold-start.svg)",
         ]
     if results["failures"]:
-        failures = (f"- {failure.splitlines()[0]}" for failure in results["failures"])
+        failures = (f"- {failure}" for failure in results["failures"])
         parts += ["## What failed", "\n".join(failures)]
     return "\n\n".join(parts) + "\n"
 
