@@ -1,5 +1,6 @@
 """AMLResponse: what a script sees of it, and what goes out."""
 
+import asyncio
 import json
 import math
 import sys
@@ -128,6 +129,42 @@ def test_an_iterable_without_a_length_is_streamed():
             return iter(["a", "b"])
 
     assert list(AMLResponse(Lines(), 200).wire()[2]) == [b"a", b"b"]
+
+
+def test_an_async_generator_is_handed_on_and_closed():
+    closed = []
+
+    async def pieces():
+        try:
+            yield "a"
+            yield b"b"
+        finally:
+            closed.append("pieces")
+
+    response = AMLResponse(pieces(), 200)
+    response.call_on_close(lambda: closed.append("response"))
+
+    async def read(body):
+        return [piece async for piece in body]
+
+    assert asyncio.run(read(response.wire()[2])) == [b"a", b"b"]
+    assert closed == ["pieces", "response"]
+
+
+def test_an_async_iterator_need_not_have_a_close():
+    class One:
+        def __aiter__(self):
+            return self
+
+        async def __anext__(self, pieces=iter("a")):
+            for piece in pieces:
+                return piece
+            raise StopAsyncIteration
+
+    async def read(body):
+        return [piece async for piece in body]
+
+    assert asyncio.run(read(AMLResponse(One(), 200).wire()[2])) == [b"a"]
 
 
 def test_a_piece_that_is_no_text_breaks_the_stream():
