@@ -18,6 +18,7 @@ ScoringRuntimeError
  |   |- ScriptTimedOut 500        run() took longer than SCORING_TIMEOUT_MS
  |   |- WorkerLost 502            the worker that ran this request died
  |   |- Overloaded 503            no slot in time; carries Retry-After
+ |       |- NotReady              starting, stuck or shutting down
  |- BatchError                    a batch run cannot start, or crossed its error threshold
  |- DeployError                   registry, image or service operations
      |- ModelNotFound, PackagingError, TargetError, ServiceFailed
@@ -34,6 +35,7 @@ __all__ = [
     "HeaderTooLong",
     "MethodNotAllowed",
     "ModelNotFound",
+    "NotReady",
     "Overloaded",
     "PackagingError",
     "PayloadTooLarge",
@@ -152,6 +154,11 @@ class Overloaded(RequestError):
     def __init__(self, message: str, retry_after_seconds: int) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class NotReady(Overloaded):
+    def __init__(self, message: str) -> None:
+        super().__init__(message, 1)
 
 
 class BatchError(ScoringRuntimeError):
