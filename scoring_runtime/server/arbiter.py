@@ -250,9 +250,9 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
             return
         self.stopping = True
         deadline = time.monotonic() + (self.cfg.graceful_timeout if graceful else 0)
-        self.front.signal(signal.SIGTERM)
         for listener in self.LISTENERS:
-            listener.close()
+            listener.close()  # first, so that the front's are the last, and it decides when the port closes
+        self.front.signal(signal.SIGTERM)
         while self.front.pid and time.monotonic() < deadline and not self.impatient():
             self.reap_workers()
             time.sleep(0.02)

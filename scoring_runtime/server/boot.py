@@ -44,7 +44,7 @@ def run(settings: Settings, listeners: list[socket.socket]) -> NoReturn:
     from scoring_runtime.server import logs
 
     logs.set_up(settings)
-    nursery = Nursery(settings, listeners, channel, table)
+    nursery = Nursery(settings, listeners, channel, table, lambda: front.lifeline)
     workers = [] if settings.worker_preload else [nursery.spawn() for _ in range(settings.worker_count)]
     from scoring_runtime.server.arbiter import ScoringApplication, ScoringArbiter
 
@@ -79,10 +79,16 @@ class Nursery:
     """Forks workers."""
 
     def __init__(
-        self, settings: Settings, listeners: list[socket.socket], channel: wire.Channel, table: wire.SlotTable
+        self,
+        settings: Settings,
+        listeners: list[socket.socket],
+        channel: wire.Channel,
+        table: wire.SlotTable,
+        lifeline: Callable[[], int],
     ) -> None:
         self.settings = settings
         self.listeners = listeners
+        self.lifeline = lifeline
         self.channel = channel
         self.table = table
         self.count = 0
@@ -102,6 +108,7 @@ class Nursery:
             return WorkerHandle(pid, region, self.count)
         for listener in self.listeners:  # only the front accepts; no worker may hold the port open
             listener.close()
+        os.close(self.lifeline())  # nor keep the front alive when the arbiter is gone
         from scoring_runtime.server.worker import WorkerProcess
 
         WorkerProcess(self.settings, self.channel, self.table, region, self.loaded).main()

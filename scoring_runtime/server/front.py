@@ -22,6 +22,7 @@ from scoring_runtime.server.cors import Cors
 from scoring_runtime.server.dispatch import Dispatcher
 from scoring_runtime.server.metrics import Metrics
 from scoring_runtime.server.protocol import ScoringProtocol
+from scoring_runtime.server.sockets import BACKLOG
 from scoring_runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -106,7 +107,8 @@ class FrontServer:
         def connection() -> ScoringProtocol:
             return Protocol(config=config, server_state=self.state, app_state={}, _loop=loop)
 
-        servers = [await loop.create_server(connection, sock=sock, backlog=2048) for sock in listeners]
+        self.connection = connection
+        servers = [await loop.create_server(connection, sock=sock, backlog=BACKLOG) for sock in listeners]
         second = loop.create_task(self.every_second())
         await self.stop_event.wait()
         loop.remove_reader(lifeline)
@@ -147,9 +149,7 @@ class FrontServer:
         """Answer everything that has arrived, the accept backlog included; then there is nothing left to reset."""
         self.draining = True
         deadline = time.monotonic() + self.graceful_seconds
-        await asyncio.sleep(0.05)  # let the loop accept what the kernel has already accepted
-        for server in servers:
-            server.close()
+        await self.close_listeners(servers)
         for connection in list(self.state.connections):
             connection.shutdown()
         while self.state.connections and time.monotonic() < deadline:
@@ -163,6 +163,24 @@ class FrontServer:
             await asyncio.sleep(0.1)
         while self.dispatcher.flying and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
+
+    async def close_listeners(self, servers: list[asyncio.base_events.Server]) -> None:
+        """Accept what the kernel has accepted for us, to the last connection, and close in the same breath."""
+        keep = [sock.dup() for server in servers for sock in server.sockets]
+        for server in servers:
+            server.close()
+        await asyncio.sleep(0.01)  # until the loop has let go of its own descriptors
+        for sock in keep:
+            sock.setblocking(False)
+            accepted = []
+            try:
+                while True:
+                    accepted.append(sock.accept()[0])
+            except (BlockingIOError, OSError):
+                sock.close()
+            for connection in accepted:
+                connection.setblocking(False)
+                await self.dispatcher.loop.connect_accepted_socket(self.connection, connection)
 
     # readiness
 
