@@ -26,7 +26,7 @@ __all__ = ["Dispatcher"]
 logger = logging.getLogger("azmlinfsrv")
 
 READ_AHEAD = 8  # below the kernel's default of 10 datagrams in a queue
-READ_AHEAD_MS = 1.0
+READ_AHEAD_MS = 10.0
 
 
 class WorkerState:
@@ -55,7 +55,7 @@ class Dispatcher:
         self.style = ""
         self.documents: tuple[dict[str, bytes], list[str]] | None = None
         self.on_ready: Callable[[], None] = lambda: None
-        self.run_ms = 5.0  # moving average
+        self.run_ms = 100.0  # moving average; nothing is sent ahead before runs are known to be short
         self.next_id = time.monotonic_ns()  # so that answers to an earlier front's jobs are recognised as such
         self.watch = Watch(self, settings)
         self.completed = 0
@@ -159,6 +159,18 @@ class Dispatcher:
             place = self.place_of(call.id)
             if place is not None:
                 self.table.tell(*place, wire.ABANDONED, call.id)
+            else:
+                self.recall()
+
+    def recall(self) -> None:
+        """Take back what no worker has taken yet, and send again what is still wanted."""
+        calls = [self.flying.pop(job) for job, *_ in self.channel.take_back() if job in self.flying]
+        for call in reversed(calls):
+            if call.disconnected or call.answered:
+                call.release()
+            else:
+                self.waiting.appendleft(call)
+        self.pump()
 
     # receiving
 
@@ -183,7 +195,7 @@ class Dispatcher:
             if call is not None:
                 del self.flying[job]
                 self.completed += 1
-                self.run_ms += (frame[6] - self.run_ms) * 0.05
+                self.run_ms += (frame[6] - self.run_ms) * 0.2
                 if not call.answered:
                     call.answer(frame[2], frame[3], self.body_of(call, frame[4], frame[5], fd), frame[7])
                 call.release()
