@@ -143,3 +143,20 @@ def start(tmp_path: Path, reference_command: list[str]) -> Iterator[Callable[...
     yield run
     for pair in started:
         pair.stop()
+
+
+@pytest.fixture
+def start_ours(tmp_path: Path) -> Iterator[Callable[[Service], Server]]:
+    """Starts ours alone, for what the reference cannot show here."""
+    started: list[Server] = []
+
+    def run(what: Service) -> Server:
+        server = Server(our_command(), what, tmp_path / str(len(started)))
+        started.append(server)
+        server.launch()
+        Pair.await_server(server)
+        return server
+
+    yield run
+    for server in started:
+        server.stop()
