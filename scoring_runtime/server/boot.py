@@ -111,7 +111,11 @@ class Nursery:
         os.close(self.lifeline())  # nor keep the front alive when the arbiter is gone
         from scoring_runtime.server.worker import WorkerProcess
 
-        WorkerProcess(self.settings, self.channel, self.table, region, self.loaded).main()
+        try:
+            WorkerProcess(self.settings, self.channel, self.table, region, self.loaded).main()
+        except Exception:  # it must not unwind into the arbiter whose copy this process is
+            logger.exception("The worker process failed")
+            sys.exit(1)
         sys.exit(0)
 
 

@@ -34,6 +34,7 @@ __all__ = ["ScoringProtocol"]
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 256
+HEAD_TOO_LARGE = f"The request's headers exceed {MAX_HEAD_BYTES} bytes."
 DISCARD_SECONDS = 5.0
 
 # What is answered without ASGI. Health is, so that nothing can go wrong with it.
@@ -57,7 +58,8 @@ class ScoringProtocol(HttpToolsProtocol):
         self.active: Call | None = None  # the one that is being answered
         self.deadline = math.inf
         self.in_head = False
-        self.head_bytes = 0
+        self.idle_bytes = 0  # read since the parser had a whole head, or a piece of a body
+        self.read_bytes = 0
         self.refused = False
         self.discarding = False
         self.half_closed = False
@@ -89,16 +91,15 @@ class ScoringProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.discarding and self.call is None:
             return
-        if self.in_head or self.call is None:
-            self.head_bytes += len(data)
-            if self.in_head and self.head_bytes > MAX_HEAD_BYTES + len(data):
-                self.refuse(HeaderTooLong(f"The request's headers exceed {MAX_HEAD_BYTES} bytes."))
-                return
+        size = self.read_bytes = len(data)
+        self.idle_bytes += size
+        if self.idle_bytes > 2 * MAX_HEAD_BYTES + size:  # headers or trailers without end
+            self.refuse(HeaderTooLong(HEAD_TOO_LARGE))
+            return
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            if self.active is not None:  # h2c is offered, not demanded: HTTP/1.1 it stays
-                self.active.keep_alive = False
+            pass  # h2c is offered, not demanded: one answer in HTTP/1.1, and the parser reads no further
         except httptools.HttpParserError as error:
             self.bad_request(error)
 
@@ -125,18 +126,25 @@ class ScoringProtocol(HttpToolsProtocol):
             raise HeaderTooLong(f"The request line exceeds {MAX_HEAD_BYTES} bytes.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.in_head:
+            return  # a trailer: after the body it can say nothing any more
         self.headers.append((name.lower(), value))
         if len(self.headers) > MAX_HEADERS:
             raise HeaderTooLong(f"The request has more than {MAX_HEADERS} headers.")
 
     def on_headers_complete(self) -> None:
         self.in_head = False
-        self.head_bytes = 0
+        if self.idle_bytes > MAX_HEAD_BYTES or self.read_bytes > MAX_HEAD_BYTES:
+            self.check_head()
+        self.idle_bytes = 0
         url = self.url
         found = wanted_headers(self.headers)
         version = self.parser.get_http_version()
-        if b"host" not in found and version == "1.1":
-            raise BadInput("Invalid HTTP request received: HTTP/1.1 needs a Host header.")
+        if version == "1.1":
+            if b"host" not in found:
+                raise BadInput("Invalid HTTP request received: HTTP/1.1 needs a Host header.")
+        elif version != "1.0":
+            raise BadInput(f"Invalid HTTP request received: HTTP/{version} is not spoken here.")
         method = self.parser.get_method()
         if url == b"/score":
             path, query = "/score", b""
@@ -148,6 +156,11 @@ class ScoringProtocol(HttpToolsProtocol):
             return
         self.begin_call(method.decode(), path, query, version, found)
 
+    def check_head(self) -> None:
+        """The exact limit, for a request whose reads were larger than it."""
+        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD_BYTES:
+            raise HeaderTooLong(HEAD_TOO_LARGE)
+
     def asgi_request(self, target: bytes, found: dict[bytes, bytes]) -> None:
         headers = self.headers
         super().on_message_begin()
@@ -155,13 +168,16 @@ class ScoringProtocol(HttpToolsProtocol):
         self.url = target
         self.expect_100_continue = found.get(b"expect", b"").lower() == b"100-continue"
         super().on_headers_complete()
-        if self.front.draining:
+        if self.front.draining or self.parser.should_upgrade():
             self.cycle.keep_alive = False
 
     def begin_call(self, method: str, path: str, query: bytes, version: str, found: dict[bytes, bytes]) -> None:
         front = self.front
         call = Call(self, method, path, query, version)
-        call.keep_alive = version != "1.0" and self.parser.should_keep_alive() and not front.draining
+        parser = self.parser
+        call.keep_alive = (
+            version != "1.0" and parser.should_keep_alive() and not front.draining and not parser.should_upgrade()
+        )
         if front.cors:
             call.cors = front.cors.block(found, method)
         call.identity, error = identify(found, front.version_line)
@@ -207,6 +223,7 @@ class ScoringProtocol(HttpToolsProtocol):
             call.refusal = error
 
     def on_body(self, body: bytes) -> None:
+        self.idle_bytes = 0
         call = self.call
         if call is None:
             super().on_body(body)
