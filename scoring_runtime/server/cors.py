@@ -26,15 +26,16 @@ class Cors:
     def block(self, found: dict[bytes, bytes], method: str) -> bytes:
         """Header lines for an answer; empty without an Origin, or for one that is not listed."""
         origin = found.get(b"origin")
-        vary = b"" if self.everyone or not self.listed else b"Vary: Origin\r\n"
         if origin is None:
-            return vary
+            return b""
         if self.everyone:
             lines = b"Access-Control-Allow-Origin: *\r\n"
         elif any(match(origin.decode("latin-1")) for match in self.matchers):
-            lines = b"Access-Control-Allow-Origin: %s\r\n%s" % (origin, vary)
+            lines = b"Access-Control-Allow-Origin: %s\r\n" % origin
+            if self.listed:
+                lines += b"Vary: Origin\r\n"
         else:
-            return vary
+            return b""
         if method == "OPTIONS":
             lines += self.preflight(found)
         return lines
@@ -53,6 +54,9 @@ class Cors:
 
 def matcher(origin: str) -> Callable[[str], object]:
     if REGEX_CHARACTERS & set(origin):
-        return re.compile(origin, re.IGNORECASE).match
+        try:
+            return re.compile(origin, re.IGNORECASE).match
+        except re.error:
+            pass  # no expression after all
     lower = origin.lower()
     return lambda other: other.lower() == lower
