@@ -179,6 +179,10 @@ class AMLRequest:
         return self.headers.get("referer")  # type: ignore[no-any-return]
 
     @property
+    def origin(self) -> str | None:
+        return self.headers.get("origin")  # type: ignore[no-any-return]
+
+    @property
     def date(self) -> datetime | None:
         """The Date header, in UTC if it names no zone; None if it is absent or is not a date."""
         from scoring_runtime.api.accept import parse_date

@@ -26,10 +26,10 @@ class Cors:
     def block(self, found: dict[bytes, bytes], method: str) -> bytes:
         """Header lines for an answer; empty without an Origin, or for one that is not listed."""
         origin = found.get(b"origin")
-        if origin is None:
-            return b""
         if self.everyone:
             lines = b"Access-Control-Allow-Origin: *\r\n"
+        elif origin is None:
+            return b""
         elif any(match(origin.decode("latin-1")) for match in self.matchers):
             lines = b"Access-Control-Allow-Origin: %s\r\n" % origin
             if self.listed:

@@ -19,6 +19,9 @@ logger = logging.getLogger("azmlinfsrv")
 # The identifiers belong to the front, which knows what the client sent.
 FRONT_HEADERS = frozenset({"x-request-id", "x-ms-request-id", "x-ms-client-request-id"})
 
+# Of a body that the client has already, nothing is said again.
+ENTITY = frozenset({"content-type", "content-length", "content-encoding", "content-language", "allow", "expires"})
+
 SCRIPT_FAILED = "An unexpected error occurred in scoring script. Check the logs for more info."
 INTERNAL_ERROR = "An unexpected internal error occurred. Check the logs for more info."
 
@@ -79,7 +82,7 @@ class Encoder:
             lower = name.lower()
             if lower in FRONT_HEADERS:
                 own_ids.append((lower, value))
-            elif not (failed and lower == "x-ms-run-function-failed"):
+            elif not (failed and lower == "x-ms-run-function-failed") and not (status == 304 and lower in ENTITY):
                 lines.append(f"{name}: {value}\r\n")
         if failed:
             lines.append("x-ms-run-function-failed: True\r\n")
