@@ -60,7 +60,7 @@ class Shell:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.server: Server | None = None
-        self.output = ""
+        self.output: str | None = None  # of the last bash block, until it has been compared
         self.served = True  # whether the score.py of now has been started
 
     def __enter__(self) -> Shell:
@@ -80,18 +80,22 @@ class Shell:
             (self.folder / "score.py").write_text(block.text)
             self.served = False
         elif block.language == "python":
-            self.output = self.execute([sys.executable, "-c", self.addressed(block.text)], self.folder)
+            self.output = self.execute([sys.executable, "-c", self.addressed(block.text)])
         elif block.language == "bash":
             self.output = ""
             for line in block.text.replace("\\\n", " ").splitlines():
                 self.output = "" if self.starts(line) else self.output + self.line(line)
-        elif block.language == "json":
-            shown = documents(self.addressed(block.text))
-            assert not self.output or documents(self.output) == shown
-            self.output = ""
-        elif self.output:
-            assert self.output.strip() == self.addressed(block.text).strip()
-            self.output = ""
+        else:
+            self.compare(block)
+
+    def compare(self, block: Block) -> None:
+        """What is shown after commands is their output; what stands alone is only shown."""
+        shown, output = self.addressed(block.text), self.output
+        if output is not None and block.language == "json":
+            assert documents(output) == documents(shown)
+        elif output is not None:
+            assert output.strip() == shown.strip()
+        self.output = None
 
     def starts(self, line: str) -> bool:
         """Start the server, if that is what the line does."""
@@ -103,26 +107,26 @@ class Shell:
         environ = dict(assignment.split("=", 1) for assignment in shlex.split(match["environ"]))
         script, *arguments = shlex.split(match["arguments"], comments=True)
         self.server = Server(self.folder / script, *arguments, folder=self.folder, **environ).wait_ready()
-        self.served = True
+        self.served = self.served or script == "score.py"
         return True
 
     def line(self, line: str) -> str:
         """The output of one command line."""
         for name, command in COMMANDS.items():
             if line.startswith(name):
-                return self.execute([*command, *shlex.split(line.removeprefix(name))], self.folder)
-        return self.execute(["sh", "-c", self.addressed(line)], self.folder)
+                return self.execute([*command, *shlex.split(line.removeprefix(name))])
+        return self.execute(["sh", "-c", self.addressed(line)])
 
     def addressed(self, text: str) -> str:
         return text if self.server is None else text.replace(ADDRESS, f"127.0.0.1:{self.server.port}")
 
-    def execute(self, command: list[str], folder: Path) -> str:
+    def execute(self, command: list[str]) -> str:
         port = "5001" if self.server is None else str(self.server.port)
         if command[-1].startswith("sh "):
             command = [*command[:-1], f"{command[-1]} http://127.0.0.1:{port}"]
         done = subprocess.run(
             command,
-            cwd=folder,
+            cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(ROOT), "no_proxy": "127.0.0.1"},
             capture_output=True,
             text=True,

@@ -18,7 +18,7 @@ import pytest
 from scoring_runtime.cli.serve import parser
 from scoring_runtime.settings import ROWS, Row
 from tests.differential.improvements import IMPROVEMENTS
-from tests.serving import ROOT, Server, free_port, serving
+from tests.serving import ROOT, Server, free_port, serving, until
 from tests.snippets import Shell, blocks, documents
 from tests.test_layers import OURS
 
@@ -136,7 +136,8 @@ def test_snippets_do_what_they_show(page: Path, tmp_path: Path) -> None:
         for block in blocks(page):
             if not block.reason:
                 shell.run(block)
-        (tmp_path / "score.py").write_text("") if shell.served else shell.line("scoring-serve score.py")
+
+        assert shell.served, "the last score.py was never started"
 
 
 @pytest.mark.parametrize("page", [*MINE, *READMES], ids=title_of)
@@ -310,6 +311,14 @@ def test_health_paths_are_in_the_page(tmp_path: Path) -> None:
     assert [path for path in answers if f"| `{path}` |" not in page] == []
     assert [path for path in ("/", "/livez", "/readyz") if f"`{answers[path].text}`" not in page] == []
     assert "\nscoring_utilization " in answers["/metrics"].text
+
+
+def test_gunicorn_arguments_count_or_are_warned_about(tmp_path: Path) -> None:
+    with serving(GOOD, tmp_path, GUNICORN_CMD_ARGS="--workers=2 --threads=4 --nonsense") as server:
+        until(lambda: len(server.workers()) == 2)
+
+        until(lambda: "GUNICORN_CMD_ARGS: threads has no effect here" in server.out() + server.err())
+        until(lambda: "GUNICORN_CMD_ARGS: ignored --nonsense" in server.out() + server.err())
 
 
 def test_help_is_no_failure() -> None:
