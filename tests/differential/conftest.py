@@ -75,6 +75,7 @@ class Pairs:
         self.folder = folder
         self.reference = reference
         self.started: dict[Service, Pair] = {}
+        self.failed: dict[Service, str] = {}
         self.count = 0
 
     def make(self, what: Service) -> Pair:
@@ -87,12 +88,15 @@ class Pairs:
         if what in self.started:
             self.started[what] = self.started.pop(what)  # now the most recently used
             return self.started[what]
+        if what in self.failed:
+            raise AssertionError(self.failed[what])
         if len(self.started) >= KEPT_PAIRS:
             self.started.pop(next(iter(self.started))).stop()
         pair = self.make(what)
         try:
             pair.start()
-        except BaseException:
+        except BaseException as error:
+            self.failed[what] = str(error)
             pair.stop()
             raise
         self.started[what] = pair

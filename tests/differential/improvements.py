@@ -362,10 +362,11 @@ IMPROVEMENTS: tuple[Improvement, ...] = (
             "cors/one-empty-origin": origin("http://a.test", None),
             "cors/list-no-origin": origin("http://B.test", None, vary=(True, False)),
             "cors/star": origin("http://a.test", "*", vary=(True, False)),
-            "cors/star-no-origin": origin("*", "*"),
+            "cors/star-no-origin": origin("*", None),
             "cors/star-null": origin("null", "*", vary=(True, False)),
             "cors/preflight-star": origin("http://a.test", "*", vary=(True, False)),
             "cors/preflight-no-origin": origin("http://a.test", None),
+            "settings/config-under-a-flag-swagger": origin("http://flag.test", None),
         },
     ),
     Improvement(

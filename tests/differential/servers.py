@@ -120,8 +120,9 @@ class Server:
         environ = {name: os.environ[name] for name in keep if name in os.environ}
         environ |= {name: value for name, value in os.environ.items() if name.startswith(("COVERAGE_", "COV_CORE_"))}
         environ |= {"HOME": str(self.home), "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(REPOSITORY)}
+        environ["PYTHONSAFEPATH"] = "1"  # as the installed command: python -m would put the current folder first
         if "azmlinfsrv" in self.command[0]:  # the reference finds no package of ours
-            del environ["PYTHONPATH"]
+            del environ["PYTHONPATH"], environ["PYTHONSAFEPATH"]
         environ |= {name: self.fill(value) for name, value in self.what.env}
         return {name: value for name, value in environ.items() if value != "{unset}"}
 
