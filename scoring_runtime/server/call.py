@@ -188,7 +188,7 @@ class Call:
         protocol.log(self, status, None)
 
     def stream(self, piece: bytes) -> None:
-        if self.disconnected or self.method == "HEAD":
+        if self.disconnected or self.response_complete or self.method == "HEAD":
             return
         transport = self.protocol.transport
         transport.write(b"%x\r\n%s\r\n" % (len(piece), piece) if self.version == "1.1" else piece)
@@ -196,7 +196,7 @@ class Call:
             self.protocol.pause_stream(self)
 
     def end_stream(self) -> None:
-        if not self.disconnected:
+        if not self.disconnected and not self.response_complete:
             if self.version == "1.1" and self.method != "HEAD":
                 self.protocol.transport.write(b"0\r\n\r\n")
             self.finish()
@@ -204,12 +204,14 @@ class Call:
     def break_stream(self) -> None:
         """Nothing honest can follow: the client sees a body that does not end."""
         self.answered = True
-        if not self.disconnected:
+        if not self.disconnected and not self.response_complete:
             self.keep_alive = False
             self.finish()
 
     def finish(self) -> None:
         self.response_complete = True
+        if self.fd >= 0 and self.id not in self.protocol.front.dispatcher.flying:
+            self.release()
         self.protocol.call_complete(self)
 
 

@@ -25,6 +25,7 @@ __all__ = ["Dispatcher"]
 
 logger = logging.getLogger("azmlinfsrv")
 
+KEPT_FILE_BYTES = 2 * 1024 * 1024
 READ_AHEAD = 8  # below the kernel's default of 10 datagrams in a queue
 READ_AHEAD_MS = 10.0
 
@@ -155,12 +156,17 @@ class Dispatcher:
             self.waiting.remove(call)
         except ValueError:
             pass
-        if call.id in self.flying:
-            place = self.place_of(call.id)
-            if place is not None:
-                self.table.tell(*place, wire.ABANDONED, call.id)
-            else:
-                self.recall()
+        if call.id not in self.flying:
+            call.release()
+        elif not self.abandon(call):
+            self.recall()
+
+    def abandon(self, call: Call) -> bool:
+        """Tell the worker that nobody reads what it streams, if one has this call."""
+        place = self.place_of(call.id)
+        if place is not None:
+            self.table.tell(*place, wire.ABANDONED, call.id)
+        return place is not None
 
     def recall(self) -> None:
         """Take back what no worker has taken yet, and send again what is still wanted."""
@@ -202,6 +208,8 @@ class Dispatcher:
         elif call is None:
             pass
         elif kind == wire.HEAD:
+            if call.answered or call.disconnected:  # it was late, or its client left before it began
+                self.abandon(call)
             if not call.answered:
                 call.begin_stream(frame[2], frame[3], frame[5])
         elif kind == wire.CHUNK:
@@ -212,6 +220,8 @@ class Dispatcher:
                 call.end_stream()
             elif kind == wire.BROKEN:
                 call.break_stream()
+            elif not call.answered and not call.disconnected:  # the worker's clock was first to see that it expired
+                self.watch.refuse(call)
             call.release()
         if fd >= 0:
             os.close(fd)
@@ -219,6 +229,8 @@ class Dispatcher:
     def body_of(self, call: Call, where: int, body: Any, fd: int) -> bytes:
         if where == wire.INLINE:
             return body  # type: ignore[no-any-return]
+        if body > KEPT_FILE_BYTES:
+            call.pooled = False  # so large a file is not worth keeping
         return wire.read_file(call.fd if where == wire.OWN_FILE else fd, body)
 
     def pause(self, call: Call, paused: bool) -> None:

@@ -72,9 +72,12 @@ class ScoringProtocol(HttpToolsProtocol):
         self.deadline = time.monotonic() + self.front.header_seconds
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for call in (self.active, self.call):
-            if call is not None and not call.response_complete:
+        waiting: list[Any] = [cycle for cycle, _ in self.pipeline]
+        for call in {self.active, self.call, *waiting}:
+            if isinstance(call, Call) and not call.response_complete:
                 call.disconnected = True
+                if call in self.front.early:
+                    self.front.early.remove(call)
                 if call.received:
                     self.front.dispatcher.gone(call)
                 else:

@@ -265,6 +265,7 @@ def drained(pieces: AsyncIterator[bytes]) -> Iterator[bytes]:
             except StopAsyncIteration:
                 return
     finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
 
 
