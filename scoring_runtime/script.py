@@ -168,15 +168,18 @@ def contents(folder: str) -> str:
 
 
 def extend_path(app_root: str, source_dir: str | None, script: str | None) -> None:
-    """sys.path as scripts expect it: the app root, the source directory, and the script's own folder first."""
+    """sys.path as scripts expect it: the app root, the source directory, and the script's own folder."""
     folders = [app_root, *([os.path.join(app_root, source_dir)] if source_dir else [])]
     for folder in folders:
         if folder not in sys.path:
             sys.path.append(folder)
-    if script:
-        own = os.path.dirname(os.path.join(app_root, script))
-        if own and own not in sys.path:
-            sys.path.insert(0, own)
+    own = os.path.dirname(os.path.join(app_root, script)) if script else ""
+    if own:
+        # Before what is installed, so that the script's `utils` is its own; behind the standard library, as ever.
+        installed = (n for n, entry in enumerate(sys.path) if entry.endswith(("site-packages", "dist-packages")))
+        place = next(installed, len(sys.path))
+        if own not in sys.path[:place]:
+            sys.path.insert(place, own)
 
 
 def model_listing(model_dir: str | None) -> Iterator[str]:

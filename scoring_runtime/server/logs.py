@@ -24,7 +24,7 @@ def set_up(settings: Settings) -> None:
     """The user's logging.json where there is one, else lines on stdout (gunicorn.error: stderr)."""
     out = handler(sys.stdout)
     root = logging.getLogger()
-    root.handlers[:] = [out]
+    root.handlers[:] = [handler(sys.stderr)]
     root.setLevel(settings.log_level)
     configure("azmlinfsrv", out)
     configure("gunicorn.access", out)
@@ -119,7 +119,8 @@ PENDING_LINES = 200_000
 class AccessLog:
     """Two lines a request, formatted and written by a thread, so that a slow reader of stdout delays nobody.
 
-    Each item is (time, method, target, status, milliseconds, length or None, client, version, referer, agent, both).
+    A line is (time, method, target, status, milliseconds, length or None, client, version, referer, agent, both), or
+    (time, warning).
     """
 
     def __init__(self, plain: bool) -> None:
@@ -150,7 +151,7 @@ class AccessLog:
         while (batch := self.batches.get()) is not None:
             try:
                 write(batch)
-            except (OSError, ValueError):
+            except OSError:
                 pass  # stdout is gone, and so is everyone who could be told
             self.pending -= len(batch)
             if self.dropped:
@@ -161,20 +162,25 @@ class AccessLog:
         pid = os.getpid()
         second = -1
         text = []
-        for at, method, target, status, ms, length, client, version, referer, agent, both in batch:
+        for line in batch:
+            at = line[0]
             if int(at) != second:
                 second = int(at)
                 utc = time.gmtime(second)
                 stamp = time.strftime("%Y-%m-%d %H:%M:%S", utc)
                 clock = time.strftime("%d/%b/%Y:%H:%M:%S +0000", utc)
-            start = f"{stamp},{int(at % 1 * 1000):03d} I [{pid}] "
+            start = f"{stamp},{int(at % 1 * 1000):03d} "
+            if len(line) == 2:
+                text.append(f"{start}W [{pid}] azmlinfsrv - {line[1]}\n")
+                continue
+            _, method, target, status, ms, length, client, version, referer, agent, both = line
             if both:
                 shown = "N/A" if length is None else length
-                text.append(f"{start}azmlinfsrv - {method} {target} {status} {ms:.3f}ms {shown}\n")
+                text.append(f"{start}I [{pid}] azmlinfsrv - {method} {target} {status} {ms:.3f}ms {shown}\n")
             if target != "/" or method != "GET":
                 shown = "-" if length is None else length
                 text.append(
-                    f'{start}gunicorn.access - {client} - - [{clock}] "{method} {target} HTTP/{version}" '
+                    f'{start}I [{pid}] gunicorn.access - {client} - - [{clock}] "{method} {target} HTTP/{version}" '
                     f'{status} {shown} "{referer}" "{agent}"\n'
                 )
         data = "".join(text).encode("utf-8", "backslashreplace")
@@ -184,7 +190,11 @@ class AccessLog:
 
     def write_records(self, batch: list[Line]) -> None:
         access = logging.getLogger("gunicorn.access")
-        for at, method, target, status, ms, length, client, version, referer, agent, both in batch:
+        for line in batch:
+            if len(line) == 2:
+                logger.warning("%s", line[1])
+                continue
+            at, method, target, status, ms, length, client, version, referer, agent, both = line
             if both:
                 shown = "N/A" if length is None else length
                 logger.info("%s %s %s %.3fms %s", method, target, status, ms, shown)
