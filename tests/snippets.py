@@ -24,7 +24,8 @@ BLOCK = re.compile(
     r"^(?:<!-- not run: (?P<reason>[^\n]+) -->\n+)?```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 STARTS = re.compile(
-    r"(?:cd (?P<folder>\S+) && )?(?P<environ>(?:[A-Z_]+=(?:'[^']*'|\S*) )*)scoring-serve (?P<arguments>[^-].*)"
+    r"(?:cd (?P<folder>\S+) && )?(?P<environ>(?:[A-Z_]+=(?:'[^']*'|\S*) )*)"
+    r"scoring-serve (?P<arguments>(?!--help|--version).*)"
 )
 COMMANDS = {"python ": [sys.executable], "scoring-serve ": [sys.executable, "-m", "scoring_runtime"]}
 ADDRESS = "127.0.0.1:5001"
@@ -106,7 +107,9 @@ class Shell:
         self.folder /= match["folder"] or "."
         environ = dict(assignment.split("=", 1) for assignment in shlex.split(match["environ"]))
         script, *arguments = shlex.split(match["arguments"], comments=True)
-        self.server = Server(self.folder / script, *arguments, folder=self.folder, **environ).wait_ready()
+        self.server = Server(
+            Path(script) if script.startswith("-") else self.folder / script, *arguments, folder=self.folder, **environ
+        ).wait_ready()
         self.served = self.served or script == "score.py"
         return True
 

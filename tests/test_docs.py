@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import socket
@@ -155,12 +154,13 @@ def test_few_snippets_are_not_run() -> None:
     assert sum(1 for page in [*MINE, *READMES] for block in blocks(page) if block.reason) <= 4
 
 
-def test_the_example_config_file_is_one() -> None:
-    page = ROOT / "docs/settings.md"
-    keys = {key for block in blocks(page) if block.language == "json" for key in json.loads(block.text)}
+def test_paths_in_the_text_exist() -> None:
+    """`server/wire.py` is one of the package's, `tests/serving.py` one of the repository's."""
+    places = (ROOT, ROOT / "scoring_runtime")
+    named = {path for page in MINE for path in re.findall(r"`([\w./-]+/[\w.-]+\.(?:py|json|md))`", page.read_text())}
 
-    assert keys
-    assert keys <= {row.env for row in ROWS}
+    assert len(named) > 10
+    assert [path for path in sorted(named) if not any((place / path).exists() for place in places)] == []
 
 
 def test_commands_in_the_readme_name_what_exists() -> None:
@@ -285,6 +285,17 @@ def start(folder: Path, environ: dict[str, str], port: int | None = None) -> tup
         return server.process.wait(20), server.out() + server.err()
     finally:
         server.end()
+
+
+def test_messages_of_running_servers_are_in_the_page() -> None:
+    """They are provoked in tests/server/test_promises.py; here only their wording is compared."""
+    source = "".join(path.read_text() for path in sorted((ROOT / "scoring_runtime/server").glob("*.py")))
+    source += (ROOT / "scoring_runtime/errors.py").read_text()
+    messages = ("every run() is past its timeout", "The service is overloaded: no slot became free", "Thread Budget")
+    messages += ("requests are waiting", "Perhaps out of memory?", "Scoring timeout after", "the worker is replaced")
+    messages += ("WORKER TIMEOUT",)
+
+    assert [text for text in messages if text not in source or text not in TROUBLES] == []
 
 
 def test_statuses_are_in_the_page(tmp_path: Path) -> None:
