@@ -131,7 +131,7 @@ class ScoringProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.in_head:
             return  # a trailer: after the body it can say nothing any more
-        self.headers.append((name.lower(), value))
+        self.headers.append((name.lower(), value.rstrip()))
         if len(self.headers) > MAX_HEADERS:
             raise HeaderTooLong(f"The request has more than {MAX_HEADERS} headers.")
 
