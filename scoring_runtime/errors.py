@@ -18,7 +18,10 @@ ScoringRuntimeError
  |   |- ScriptTimedOut 500        run() took longer than SCORING_TIMEOUT_MS
  |   |- WorkerLost 502            the worker that ran this request died
  |   |- Overloaded 503            no slot in time; carries Retry-After
- |- BatchError                    a batch run cannot start, or crossed its error threshold
+ |- BatchError(.exit_code)        a batch run cannot start, or did not succeed
+ |   |- BatchInputError 4          no input, or it cannot be read
+ |   |- BatchThresholdError 5      more failed than was allowed, or nothing succeeded
+ |   |- BatchResumeError 6         the output folder holds another run, or is in use
  |- DeployError                   registry, image or service operations
      |- ModelNotFound, PackagingError, TargetError, ServiceFailed
 
@@ -30,6 +33,9 @@ from __future__ import annotations
 __all__ = [
     "BadInput",
     "BatchError",
+    "BatchInputError",
+    "BatchResumeError",
+    "BatchThresholdError",
     "DeployError",
     "HeaderTooLong",
     "MethodNotAllowed",
@@ -155,7 +161,27 @@ class Overloaded(RequestError):
 
 
 class BatchError(ScoringRuntimeError):
-    """A batch run cannot start, or crossed its error threshold."""
+    """A batch run cannot start, or did not succeed."""
+
+    exit_code = 2
+
+
+class BatchInputError(BatchError):
+    """The input cannot be found or read."""
+
+    exit_code = 4
+
+
+class BatchThresholdError(BatchError):
+    """More items or mini-batches failed than was allowed, or none succeeded."""
+
+    exit_code = 5
+
+
+class BatchResumeError(BatchError):
+    """The output folder holds another run, or another process is writing to it."""
+
+    exit_code = 6
 
 
 class DeployError(ScoringRuntimeError):

@@ -10,7 +10,8 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from scoring_runtime.server import threads, wire
+from scoring_runtime import threads
+from scoring_runtime.server import wire
 from scoring_runtime.settings import Settings
 
 __all__ = ["FrontProcess", "run"]

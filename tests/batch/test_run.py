@@ -1,0 +1,368 @@
+"""Whole runs with real worker processes: what a script is given, and what comes of what it returns."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scoring_runtime.batch.run import Share, run
+from scoring_runtime.errors import (
+    BatchInputError,
+    BatchResumeError,
+    BatchThresholdError,
+    ScriptInitError,
+    ScriptLoadError,
+)
+
+ECHO = """
+    import os
+
+    def run(mini_batch):
+        return [os.path.basename(path) for path in mini_batch]
+"""
+
+
+def output(tmp_path: Path, name: str = "parallel_run_step.txt") -> list[str]:
+    return (tmp_path / "out" / name).read_text().splitlines()
+
+
+def errors(tmp_path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in output(tmp_path, "errors.jsonl")]
+
+
+def test_files_come_as_paths_ten_at_a_time_and_results_in_input_order(tmp_path, make_job, files):
+    files(25)
+    record = run(make_job(ECHO, processes=2))
+    assert output(tmp_path) == [f"{n:03d}.txt" for n in range(25)]
+    assert (record.status, record.mini_batches, record.items_succeeded) == ("completed", 3, 25)
+
+
+def test_a_table_comes_as_a_dataframe_of_about_a_megabyte(tmp_path, make_job, table):
+    table(1000)
+    job = make_job("def run(mini_batch):\n    return mini_batch[['id', 'x']]", mini_batch_size="2kb", processes=2)
+    record = run(job)
+    assert output(tmp_path) == [f"{n} {n / 2}" for n in range(1000)]
+    assert record.mini_batches > 5
+    assert record.items == 1000
+
+
+def test_init_runs_once_in_each_process(tmp_path, make_job, files):
+    files(6)
+    script = """
+        import os
+        def init():
+            with open(os.environ["AZUREML_BI_OUTPUT_PATH"] + "/inits", "a") as file:
+                file.write(f"{os.getpid()}\\n")
+        def run(mini_batch):
+            return [os.getpid()]
+    """
+    run(make_job(script, mini_batch_size="1", processes=2))
+    inits = output(tmp_path, "inits")
+    assert len(inits) == len(set(inits)) == 2
+    assert set(output(tmp_path)) <= set(inits)
+
+
+def test_the_script_finds_arguments_side_inputs_and_model_folder(tmp_path, make_job, files):
+    files(1)
+    script = """
+        import argparse, os
+        def init():
+            global known
+            parser = argparse.ArgumentParser()
+            parser.add_argument("--labels")
+            parser.add_argument("--alpha", type=float)
+            known, _ = parser.parse_known_args()
+        def run(mini_batch):
+            names = ("AZUREML_MODEL_DIR", "AZUREML_BI_OUTPUT_PATH", "AZUREML_DATAREFERENCE_labels", "MINE")
+            return [[known.labels, known.alpha, *map(os.environ.get, names)]]
+    """
+    job = make_job(
+        script,
+        arguments=("--alpha", "0.5", "--other", "1"),
+        side_inputs=(("labels", "/labels"),),
+        model_dir=str(tmp_path),
+        environment=(("MINE", "yes"),),
+    )
+    run(job)
+    assert output(tmp_path) == [str(["/labels", 0.5, str(tmp_path), str(tmp_path / "out"), "/labels", "yes"])]
+
+
+def test_a_failing_mini_batch_is_tried_again_and_then_dropped(tmp_path, make_job, files):
+    paths = files(3)
+    script = """
+        def run(mini_batch):
+            print("trying", mini_batch[0], flush=True)
+            if "001" in mini_batch[0]:
+                raise ValueError("bad picture")
+            return ["ok"]
+    """
+    record = run(make_job(script, mini_batch_size="1", max_tries=3))
+    assert output(tmp_path) == ["ok", "ok"]
+    assert errors(tmp_path) == [
+        {"mini_batch": 1, "items": 1, "reason": "ValueError: bad picture", "input": [str(paths[1])]}
+    ]
+    assert (record.items_failed, record.mini_batches_failed) == (1, 1)
+    printed = "".join(path.read_text() for path in (tmp_path / "out/logs/user/stdout").rglob("*.txt"))
+    assert printed.count(f"trying {paths[1]}") == 3
+    assert "bad picture" in (tmp_path / "out/logs/user/error.txt").read_text()
+    traceback = next((tmp_path / "out/logs/user/error").rglob("*.txt")).read_text()
+    assert "Traceback" in traceback
+
+
+def test_a_try_that_succeeds_leaves_no_error(tmp_path, make_job, files):
+    files(1)
+    script = """
+        calls = 0
+        def run(mini_batch):
+            global calls
+            calls += 1
+            if calls == 1:
+                raise OSError("a network hiccup")
+            return ["ok"]
+    """
+    run(make_job(script))
+    assert output(tmp_path) == ["ok"]
+    assert errors(tmp_path) == []
+
+
+def test_items_without_a_result_count_as_failed(tmp_path, make_job, files):
+    files(4)
+    record = run(make_job("def run(mini_batch):\n    return mini_batch[:3]"))
+    assert (record.items_succeeded, record.items_failed) == (3, 1)
+    assert errors(tmp_path)[0]["reason"] == "run() returned 3 results for 4 items"
+
+
+@pytest.mark.parametrize(("value", "kind"), [("None", "NoneType"), ("'text'", "str"), ("7", "int"), ("{}", "dict")])
+def test_a_result_that_is_no_collection_fails_and_names_its_type(tmp_path, make_job, files, value, kind):
+    files(1)
+    with pytest.raises(BatchThresholdError, match="no succeeded mini batch item returned from run"):
+        run(make_job(f"def run(mini_batch):\n    return {value}", max_tries=1))
+    assert f"run() returned {kind}. It should return a list" in str(errors(tmp_path)[0]["reason"])
+
+
+def test_a_stuck_run_is_killed_and_the_rest_goes_on(tmp_path, make_job, files):
+    files(3)
+    script = """
+        import threading
+        def run(mini_batch):
+            if "001" in mini_batch[0]:
+                threading.Event().wait()
+            return ["ok"]
+    """
+    run(make_job(script, mini_batch_size="1", run_timeout_seconds=0.3, max_tries=1))
+    assert output(tmp_path) == ["ok", "ok"]
+    assert errors(tmp_path)[0]["reason"] == "run() took longer than 0.3 s (run_invocation_timeout)"
+
+
+@pytest.mark.parametrize(
+    ("deed", "reason"),
+    [
+        ("os.kill(os.getpid(), 9)", "the process was killed by SIGKILL (out of memory?)"),
+        ("os._exit(7)", "the process exited with code 7"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+    ],
+)
+def test_a_poison_item_costs_its_own_mini_batch_only(tmp_path, make_job, files, deed, reason):
+    paths = files(6)
+    script = f"""
+        import os
+        def run(mini_batch):
+            if "003" in mini_batch[0]:
+                {deed}
+            return [os.path.basename(mini_batch[0])]
+    """
+    run(make_job(script, mini_batch_size="1", max_tries=2, processes=2))
+    assert output(tmp_path) == [path.name for path in paths if "003" not in path.name]
+    assert [(error["mini_batch"], error["reason"]) for error in errors(tmp_path)] == [(3, reason)]
+
+
+def test_crossing_the_error_threshold_ends_the_run_and_the_next_one_tries_again(tmp_path, make_job, files):
+    files(20)
+    script = """
+        import os
+        def run(mini_batch):
+            if os.path.exists(os.environ["FIXED"]):
+                return ["ok"]
+            raise ValueError("no")
+    """
+    flag = tmp_path / "fixed"
+    job = make_job(script, mini_batch_size="1", error_threshold=2, max_tries=1, environment=(("FIXED", str(flag)),))
+    with pytest.raises(BatchThresholdError, match="3 items failed, error_threshold allows 2"):
+        run(job)
+    record = json.loads((tmp_path / "out/run.json").read_text())
+    assert (record["status"], record["items_failed"]) == ("failed", 3)
+    flag.touch()
+    assert run(job).items_succeeded == 20
+
+
+@pytest.mark.parametrize("limit", [{"allowed_failed_count": 0}, {"allowed_failed_percent": 40.0}])
+def test_failed_mini_batches_have_thresholds_too(make_job, files, limit):
+    files(4)
+    script = """
+        def run(mini_batch):
+            if mini_batch[0] > "" and ("002" in mini_batch[0] or "003" in mini_batch[0]):
+                raise ValueError("no")
+            return ["ok"]
+    """
+    with pytest.raises(BatchThresholdError, match="mini-batches"):
+        run(make_job(script, mini_batch_size="1", max_tries=1, **limit))
+
+
+def test_retry_failed_tries_only_what_failed(tmp_path, make_job, files):
+    files(3)
+    script = """
+        import os
+        def run(mini_batch):
+            with open(os.environ["SEEN"], "a") as file:
+                file.write(os.path.basename(mini_batch[0]) + "\\n")
+            if "001" in mini_batch[0] and not os.path.exists(os.environ["SEEN"] + ".fixed"):
+                raise ValueError("no")
+            return [os.path.basename(mini_batch[0])]
+    """
+    seen = tmp_path / "seen"
+    job = make_job(script, mini_batch_size="1", max_tries=1, environment=(("SEEN", str(seen)),))
+    assert run(job).items_failed == 1
+    (tmp_path / "seen.fixed").touch()
+    assert run(job).items_failed == 1
+    assert run(job, retry_failed=True).items_failed == 0
+    assert seen.read_text().split() == ["000.txt", "001.txt", "002.txt", "001.txt"]
+    assert output(tmp_path) == ["000.txt", "001.txt", "002.txt"]
+
+
+def test_a_completed_run_does_nothing_again(make_job, files):
+    files(2)
+    job = make_job(ECHO)
+    first = run(job)
+    assert run(job) == first
+
+
+def test_restart_begins_anew_and_leaves_other_files(tmp_path, make_job, files):
+    files(2)
+    run(make_job(ECHO))
+    (tmp_path / "out" / "mine").touch()
+    with pytest.raises(BatchResumeError, match="differs in: script"):
+        run(make_job("def run(mini_batch):\n    return ['new'] * len(mini_batch)"))
+    run(make_job("def run(mini_batch):\n    return ['new'] * len(mini_batch)"), restart=True)
+    assert output(tmp_path) == ["new", "new"]
+    assert (tmp_path / "out" / "mine").exists()
+
+
+def test_a_changed_input_is_another_run(make_job, files):
+    paths = files(2)
+    job = make_job(ECHO)
+    run(job)
+    paths[0].write_text("something longer")
+    with pytest.raises(BatchResumeError, match="differs in: sources"):
+        run(job)
+
+
+def test_a_script_that_cannot_be_loaded_ends_the_run_at_once(make_job, files):
+    files(1)
+    with pytest.raises(ScriptLoadError, match="no_such_package"):
+        run(make_job("import no_such_package\ndef run(mini_batch):\n    return []"))
+
+
+def test_init_that_raises_is_tried_three_times_a_process(tmp_path, make_job, files):
+    files(1)
+    script = """
+        import os
+        def init():
+            with open(os.environ["TRIES"], "a") as file:
+                file.write("x")
+            raise RuntimeError("no model")
+        def run(mini_batch):
+            return []
+    """
+    tries = tmp_path / "tries"
+    with pytest.raises(ScriptInitError, match=r"init\(\) failed 3 times.*\n?.*no model"):
+        run(make_job(script, environment=(("TRIES", str(tries)),)))
+    assert tries.read_text() == "xxx"
+
+
+def test_a_process_that_dies_in_init_counts_as_a_failed_init(make_job, files):
+    files(1)
+    with pytest.raises(ScriptInitError, match="the process exited with code 5"):
+        run(make_job("import os\ndef init():\n    os._exit(5)\ndef run(mini_batch):\n    return []"))
+
+
+def test_summary_only_counts_and_leaves_output_to_the_script(tmp_path, make_job, files):
+    files(3)
+    script = """
+        from azureml_user.parallel_run import EntryScript
+        def init():
+            EntryScript().logger.info("ready")
+        def run(mini_batch):
+            with open(EntryScript().output_dir + "/mine.txt", "a") as file:
+                file.write("x" * len(mini_batch))
+            return mini_batch
+    """
+    record = run(make_job(script, output_action="summary_only"))
+    assert record.output_file == ""
+    assert not (tmp_path / "out" / "parallel_run_step.txt").exists()
+    assert (tmp_path / "out" / "mine.txt").read_text() == "xxx"
+    log = next((tmp_path / "out/logs/user/entry_script_log").rglob("process000.log.txt"))
+    assert "ready" in log.read_text()
+
+
+def test_shutdown_runs_at_the_end_of_each_process(tmp_path, make_job, files):
+    files(1)
+    script = """
+        import os
+        def run(mini_batch):
+            return ["ok"]
+        def shutdown():
+            open(os.environ["AZUREML_BI_OUTPUT_PATH"] + "/closed", "w").close()
+    """
+    run(make_job(script))
+    assert (tmp_path / "out" / "closed").exists()
+
+
+def test_async_run_is_awaited(tmp_path, make_job, files):
+    files(1)
+    script = "import asyncio\nasync def run(mini_batch):\n    await asyncio.sleep(0)\n    return ['ok']"
+    run(make_job(script, style="mini-batch"))
+    assert output(tmp_path) == ["ok"]
+
+
+def test_shares_work_apart_and_the_last_one_assembles(tmp_path, make_job, files):
+    files(5)
+    job = make_job(ECHO, mini_batch_size="1")
+    assert run(job, share=Share.parse("1/2")).status == "share_done"
+    assert not (tmp_path / "out" / "parallel_run_step.txt").exists()
+    assert run(job, share=Share.parse("0/2")).status == "completed"
+    assert output(tmp_path) == [f"{n:03d}.txt" for n in range(5)]
+
+
+def test_a_share_is_an_index_below_a_count():
+    assert str(Share.parse("1/2")) == "1/2"
+    with pytest.raises(BatchResumeError, match="expected index/count"):
+        Share.parse("2/2")
+
+
+def test_two_runs_into_one_folder_are_refused(tmp_path, make_job, files):
+    from scoring_runtime.batch.run import locked
+
+    files(1)
+    job = make_job(ECHO)
+    with locked(job.output, Share()), pytest.raises(BatchResumeError, match="Another process is writing"):
+        run(job)
+
+
+def test_an_input_without_files_or_rows_says_so(tmp_path, make_job):
+    (tmp_path / "data").mkdir()
+    with pytest.raises(BatchInputError, match="No input file matches"):
+        run(make_job(ECHO))
+    (tmp_path / "data" / "empty.csv").write_text("a,b\n")
+    with pytest.raises(BatchInputError, match="has no rows"):
+        run(make_job(ECHO))
+
+
+def test_each_mini_batch_leaves_a_line_in_the_log_of_its_process(tmp_path, make_job, files):
+    files(2)
+    run(make_job(ECHO, mini_batch_size="1"))
+    lines = next((tmp_path / "out/logs/sys/node").rglob("process000.txt")).read_text().splitlines()
+    assert [json.loads(line)["index"] for line in lines] == [0, 1]
+    assert json.loads(lines[0])["items"] == 1
+    assert "completed" in (tmp_path / "out/logs/job_result.txt").read_text()
