@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -109,13 +108,11 @@ class Commits:
         os.unlink(self.path(batch))
 
     def sweep(self) -> None:
-        """Remove what killed writers have left. Only for the run's only writer."""
-        for temporary in self._temporaries():
-            os.unlink(temporary)
-
-    def _temporaries(self) -> Iterator[str]:
+        """Remove what killed writers have left. Only where no other writer is at work."""
         for root, _, names in os.walk(self._folder):
-            yield from (os.path.join(root, name) for name in names if name.endswith(".tmp"))
+            for name in names:
+                if name.endswith(".tmp"):
+                    os.unlink(os.path.join(root, name))
 
     def remove_all(self) -> None:
         shutil.rmtree(self._folder)

@@ -50,7 +50,8 @@ class Dispatcher:
         if self._handout.is_empty():
             return
         try:
-            self._seats = [Seat(number, self._start(number)) for number in range(processes)]
+            for number in range(processes):
+                self._seats.append(Seat(number, self._start(number)))
             while not self._handout.is_empty() or self._tasks:
                 self._step()
             self._stop()

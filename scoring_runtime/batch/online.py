@@ -183,7 +183,7 @@ class Batched:
     def value_of(self, rows: list[Any]) -> Any:
         if self.columns is None:
             return [list(row.values()) if isinstance(row, dict) else row for row in rows]
-        if self.orient == "records":
+        if self.orient == "records" or (self.orient == "values" and all(isinstance(row, list) for row in rows)):
             return rows
         if not all(isinstance(row, dict) for row in rows):
             raise BatchError(f"The {self.name!r} parameter takes a DataFrame: each record has to be a JSON object.")

@@ -6,6 +6,7 @@ lock the folder -> plan (made or found again) -> what is committed already -> di
 from __future__ import annotations
 
 import fcntl
+import glob
 import os
 import shutil
 import time
@@ -28,6 +29,7 @@ from scoring_runtime.errors import BatchResumeError, BatchThresholdError, Scorin
 __all__ = ["Share", "finish", "prepare", "run", "run_share"]
 
 FOLDER = ".scoring"
+RESULTS = ("run.json", "errors.jsonl")
 OVERVIEW_SECONDS = 10.0
 
 
@@ -88,6 +90,7 @@ def prepare(job: Job, *, restart: bool = False, retry_failed: bool = False, sole
             forget_failures(plan, Commits(folder))
         if sole:
             Commits(folder).sweep()
+            sweep_results(job)
     return plan
 
 
@@ -134,6 +137,7 @@ def finish(job: Job, plan: Plan, commits: Commits, session: Session, logs: LogTr
     problem = session.tally.crossed(job)
     if not session.tally.succeeded:
         problem = "no succeeded mini batch item returned from run()"
+    commits.sweep()
     write_errors(job, plan, commits)
     if problem:
         record = session.record("failed", problem)
@@ -185,11 +189,18 @@ def forget_failures(plan: Plan, commits: Commits) -> None:
             commits.forget(batch)
 
 
+def sweep_results(job: Job) -> None:
+    """Halves of result files whose writer was killed."""
+    for name in (*RESULTS, job.file_name, os.path.join(FOLDER, "plan.json")):
+        for path in glob.glob(os.path.join(glob.escape(job.output), glob.escape(name)) + ".*.tmp"):
+            os.unlink(path)
+
+
 def clear(job: Job) -> None:
     """Everything that a run writes; other files in the folder stay, the script's own among them."""
     for name in (FOLDER, "logs"):
         shutil.rmtree(os.path.join(job.output, name), ignore_errors=True)
-    for name in ("run.json", "errors.jsonl", job.file_name):
+    for name in (*RESULTS, job.file_name):
         path = os.path.join(job.output, name)
         if os.path.exists(path):
             os.unlink(path)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from scoring_runtime import schemas
 from scoring_runtime.batch.commits import Commit, Failure
 from scoring_runtime.batch.job import Job
 from scoring_runtime.batch.online import OnlineScript, RecordFailure, is_online
@@ -41,6 +42,7 @@ class Scorer:
         self._reader = TableReader(kind)
         sys.argv = [job.script, *job.script_arguments()]
         sys.path.insert(0, job.script_folder())
+        schemas.install()
         self.script: Script = load_script(os.path.abspath(job.script), os.getcwd(), init_required=False)
         self.online = OnlineScript(self.script, on_call) if is_online(self.script, job.style) else None
         self._encode: Encoder = encoder(job.output_action, job.output_format, as_json=self.online is not None)

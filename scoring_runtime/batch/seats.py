@@ -30,6 +30,12 @@ class Process:
         self._popen = popen
         self.pid = popen.pid
 
+    def send(self, *message: Any) -> None:
+        try:
+            self.connection.send(message)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it has died; receiving will say so
+
     def kill(self) -> None:
         self._popen.kill()
 
@@ -73,7 +79,7 @@ class Seat:
     def hand(self, batch: MiniBatch, last_try: bool) -> None:
         self.orders[batch.index] = batch
         self.waiting += 1
-        self._send("score", batch.to_line(), last_try)
+        self.process.send("score", batch.to_line(), last_try)
 
     def run_began(self, index: int) -> None:
         if index != self.running:
@@ -86,13 +92,7 @@ class Seat:
     def stop(self) -> None:
         if not self.stopping:
             self.stopping = True
-            self._send("stop")
-
-    def _send(self, *message: Any) -> None:
-        try:
-            self.process.connection.send(message)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # it has died; receiving will say so
+            self.process.send("stop")
 
     def deadline(self, run_seconds: float) -> float:
         """When it has to have answered; init() may take three runs and half a minute, as under the original."""
@@ -130,9 +130,9 @@ def spawner(job: Job, kind: str, folder: str, logs: LogTree, processes: int) -> 
                 stderr=err,
                 env=environment(job, logs, number, processes),
             )
-        connection = Connection(ours.detach())
-        connection.send((job.to_json(), kind, folder, job.logging_level))
-        return Process(popen, connection)
+        process = Process(popen, Connection(ours.detach()))
+        process.send(job.to_json(), kind, folder, job.logging_level)
+        return process
 
     return start
 
