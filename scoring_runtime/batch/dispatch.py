@@ -10,7 +10,8 @@ from scoring_runtime.batch.handout import Handout, Task
 from scoring_runtime.batch.job import Job
 from scoring_runtime.batch.logs import LogTree
 from scoring_runtime.batch.plan import MiniBatch
-from scoring_runtime.batch.seats import Seat, Start, wait_for
+from scoring_runtime.batch.processes import Start
+from scoring_runtime.batch.seats import Seat, wait_for
 from scoring_runtime.batch.tally import Tally
 from scoring_runtime.errors import BatchThresholdError, ScriptInitError, ScriptLoadError
 
@@ -107,8 +108,9 @@ class Dispatcher:
 
     # -- what workers report ------------------------------------------------------------------------------------------
 
-    def _on_ready(self, seat: Seat) -> None:
+    def _on_ready(self, seat: Seat, pid: int) -> None:
         seat.ready = True
+        seat.process.pid = pid
 
     def _on_running(self, seat: Seat, index: int) -> None:
         seat.run_began(index)

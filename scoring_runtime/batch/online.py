@@ -54,14 +54,15 @@ def is_online(script: Script, style: str) -> bool:
 class OnlineScript:
     """score() gives one answer, or one RecordFailure, for each record."""
 
-    def __init__(self, script: Script, on_call: Callable[[], None]) -> None:
-        self._on_call = on_call
+    def __init__(self, script: Script) -> None:
+        #: Told before each call of run().
+        self.on_call: Callable[[], None] = lambda: None
         self._declared = describe(script.run)
         self._target: Callable[..., Any] = self._declared.target if self._declared else script.run
         self._parameter = script.data_parameters[0].name
         self._raw = is_rawhttp(script.run)
         self._extra = {"request_headers": {"Content-Type": "application/json"}} if script.takes_headers else {}
-        self._loop = asyncio.new_event_loop() if inspect.iscoroutinefunction(inspect.unwrap(self._target)) else None
+        self._loop: asyncio.AbstractEventLoop | None = None  # made in the process that uses it
 
     def close(self) -> None:
         if self._loop is not None:
@@ -144,7 +145,7 @@ class OnlineScript:
             return RecordFailure(error)
 
     def _call(self, arguments: dict[str, Any]) -> Any:
-        self._on_call()
+        self.on_call()
         result = self._target(**arguments, **self._extra)
         if inspect.isawaitable(result):
             result = self._run_async(result)

@@ -20,10 +20,11 @@ from scoring_runtime.batch.dispatch import Dispatcher
 from scoring_runtime.batch.job import Job
 from scoring_runtime.batch.logs import LogTree
 from scoring_runtime.batch.plan import MiniBatch, Plan
+from scoring_runtime.batch.processes import default_processes, spawner
 from scoring_runtime.batch.progress import ProgressBar, ProgressOff
 from scoring_runtime.batch.record import Record, Session, read_record
-from scoring_runtime.batch.seats import default_processes, spawner
 from scoring_runtime.batch.tally import Tally
+from scoring_runtime.batch.template import Template
 from scoring_runtime.errors import BatchResumeError, BatchThresholdError, ScoringRuntimeError
 
 __all__ = ["Share", "finish", "prepare", "run", "run_share"]
@@ -68,6 +69,8 @@ def run(
     Raises BatchError and ScriptError; the run's folder then holds everything that was committed before.
     """
     share = share or Share()
+    if share.count > 1 and (restart or retry_failed):
+        raise BatchResumeError("--restart and --retry-failed are for the whole run: give them without --share, once.")
     with locked(job.output, share):
         plan = prepare(job, restart=restart, retry_failed=retry_failed, sole=share.count == 1)
         done = read_record(job.output)
@@ -85,10 +88,12 @@ def prepare(job: Job, *, restart: bool = False, retry_failed: bool = False, sole
     with flocked(os.path.join(folder, "plan.lock"), wait=True):
         plan = Plan.load_or_make(job, folder)
         before = read_record(job.output)
+        if not sole:
+            return plan
         if before is not None and (retry_failed or before["status"] == "failed") and before["items_failed"]:
             replace(Record(**before), status="running").write(job.output)
             forget_failures(plan, Commits(folder))
-        if sole:
+        if not (before is not None and before["status"] == "completed"):
             Commits(folder).sweep()
             sweep_results(job)
     return plan
@@ -105,7 +110,8 @@ def run_share(job: Job, plan: Plan, share: Share, progress: ProgressBar | Progre
     session = Session(job, plan, tally, before.get("sessions", 0) + 1)
     if share.count == 1:
         session.record("running").write(job.output)
-    start = spawner(job, plan.kind, folder, logs, processes)
+    template = Template(job, plan.kind, folder, logs, processes)
+    start = template if job.share_model else spawner(job, plan.kind, folder, logs, processes)
     overview = Overview(logs, progress)
     dispatcher = Dispatcher(job, plan.kind, commits, tally, logs, start, overview.tick)
     status, reason = "failed", "the process was ended from outside"
@@ -119,6 +125,7 @@ def run_share(job: Job, plan: Plan, share: Share, progress: ProgressBar | Progre
         reason = str(error)
         raise
     finally:
+        template.close()
         progress.close()
         overview.end(tally)
         if status != "share_done":

@@ -6,8 +6,8 @@ import asyncio
 import inspect
 import os
 import sys
+import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,16 +35,17 @@ class Scored:
 class Scorer:
     """A loaded script, and how its run() is called and its results are written: decided once."""
 
-    def __init__(self, job: Job, kind: str, scratch: str, on_call: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, job: Job, kind: str) -> None:
         self._job = job
         self._kind = kind
-        self._scratch = scratch
+        #: Where copies of remote files go.
+        self.scratch = tempfile.gettempdir()
         self._reader = TableReader(kind)
         sys.argv = [job.script, *job.script_arguments()]
         sys.path.insert(0, job.script_folder())
         schemas.install()
         self.script: Script = load_script(os.path.abspath(job.script), os.getcwd(), init_required=False)
-        self.online = OnlineScript(self.script, on_call) if is_online(self.script, job.style) else None
+        self.online = OnlineScript(self.script) if is_online(self.script, job.style) else None
         self._encode: Encoder = encoder(job.output_action, job.output_format, as_json=self.online is not None)
 
     def init(self) -> None:
@@ -64,7 +65,7 @@ class Scorer:
         if self._kind == "files":
             if self.online is not None:
                 return [content(piece.path) for piece in batch.pieces]
-            return [download(piece.path, self._scratch) for piece in batch.pieces]
+            return [download(piece.path, self.scratch) for piece in batch.pieces]
         if self.online is not None and self._kind == "jsonl":
             return [line for piece in batch.pieces for line in self._reader.picked_lines(piece)]
         return self._reader.read(batch.pieces, self._job.columns or None)

@@ -5,7 +5,7 @@
     committer thread    makes results durable while the next run() is busy, then reports them
 
 What the parent sends:  ("score", line of the plan, whether this is its last try) | ("stop",)
-What it is told:        ("ready",) ("init_failed", text, fatal) ("running", index) ("ran", index)
+What it is told:        ("ready", pid) ("init_failed", text, fatal) ("running", index) ("ran", index)
                         ("failed", index, reason, traceback) ("done", index)
 """
 
@@ -21,6 +21,7 @@ import tempfile
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
@@ -31,7 +32,7 @@ from scoring_runtime.batch.plan import MiniBatch
 from scoring_runtime.batch.scorer import Scored, Scorer
 from scoring_runtime.errors import ScoringRuntimeError, ScriptError, ScriptInitError
 
-__all__ = ["Worker", "main"]
+__all__ = ["Worker", "die_with_parent", "init_failed", "loaded", "main"]
 
 PR_SET_PDEATHSIG = 1
 HEARTBEAT_SECONDS = 1.0
@@ -46,7 +47,8 @@ class Order:
 class Worker:
     """The loop of one process."""
 
-    def __init__(self, job: Job, kind: str, folder: str, connection: Connection) -> None:
+    def __init__(self, scorer: Scorer, folder: str, connection: Connection) -> None:
+        self._scorer = scorer
         self._connection = connection
         self._sending = threading.Lock()
         self._commits = Commits(folder)
@@ -57,22 +59,21 @@ class Worker:
         self._running = -1
         self._told = 0.0
         self._scratch = tempfile.TemporaryDirectory(prefix="scoring-batch-")
-        self.scorer = Scorer(job, kind, self._scratch.name, self._beat)
-
-    def init(self) -> None:
-        self.scorer.init()
+        scorer.scratch = self._scratch.name
+        if scorer.online is not None:
+            scorer.online.on_call = self._beat
 
     def run(self) -> None:
         """Until the parent says stop."""
         threading.Thread(target=self._read_ahead, name="reader", daemon=True).start()
         committer = threading.Thread(target=self._commit_all, name="committer")
         committer.start()
-        self.tell("ready")
+        self.tell("ready", os.getpid())
         while (item := self._read.get()) is not None:
             self._score(*item)
         self._scored.put(None)
         committer.join()
-        self.scorer.close()
+        self._scorer.close()
         self._scratch.cleanup()
 
     def _score(self, order: Order, data: Any) -> None:
@@ -84,11 +85,11 @@ class Worker:
             self.tell("failed", batch.index, data.reason, data.traceback)
             return
         try:
-            scored = self.scorer.score(batch, data)
+            scored = self._scorer.score(batch, data)
         except (Exception, SystemExit) as error:
             self.tell("failed", batch.index, reason_of(error), traceback.format_exc())
             return
-        if scored.commit.failures and self.scorer.online is not None and not order.last_try:
+        if scored.commit.failures and self._scorer.online is not None and not order.last_try:
             failure = scored.commit.failures[0]
             self.tell("failed", batch.index, f"{len(scored.commit.failures)} records failed: {failure.reason}", "")
             return
@@ -120,7 +121,7 @@ class Worker:
                 continue
             order = Order(MiniBatch.from_line(message[1]), message[2])
             try:
-                data = self.scorer.read(order.batch)
+                data = self._scorer.read(order.batch)
             except Exception as error:
                 data = Unreadable(reason_of(error), traceback.format_exc())
             self._read.put((order, data))
@@ -153,28 +154,41 @@ def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def serve(connection: Connection, parent: int) -> None:
-    """The life of a worker: told what to do, it loads, initialises, reports either, and runs."""
-    job_values, kind, folder, level = connection.recv()
+def loaded(job: Job, kind: str, level: str) -> Scorer:
+    """The script with its init() done. Raises ScriptError, which has been printed into the process's log."""
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    try:
+        scorer = Scorer(job, kind)
+        scorer.init()
+    except ScriptError as error:
+        print(error, file=sys.stderr, flush=True)
+        raise
+    return scorer
+
+
+def init_failed(error: ScriptError) -> tuple[Any, ...]:
+    return ("init_failed", str(error), not isinstance(error, ScriptInitError))
+
+
+def serve(connection: Connection, parent: int) -> None:
+    """The life of a worker: told what to do, it loads and initialises, reports how that went, and runs."""
+    job_values, kind, folder, level = connection.recv()
     if os.getppid() != parent:
         return
     try:
-        worker = Worker(Job.from_json(job_values), kind, folder, connection)
-        worker.init()
+        scorer = loaded(Job.from_json(job_values), kind, level)
     except ScriptError as error:
-        print(error, file=sys.stderr, flush=True)
-        connection.send(("init_failed", str(error), not isinstance(error, ScriptInitError)))
+        connection.send(init_failed(error))
         return
-    worker.run()
+    Worker(scorer, folder, connection).run()
 
 
-def main(argv: list[str]) -> NoReturn:
+def main(argv: list[str], life: Callable[[Connection, int], None] = serve) -> NoReturn:
     die_with_parent()
     # Ctrl-C goes to the whole group of a terminal; here the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        serve(Connection(int(argv[1])), int(argv[2]))
+        life(Connection(int(argv[1])), int(argv[2]))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass
     sys.exit(0)

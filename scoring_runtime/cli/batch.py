@@ -134,20 +134,28 @@ class Terminated(KeyboardInterrupt):
 
 
 def perform(job: Job, arguments: argparse.Namespace) -> Record | None:
+    """The record, or None where nothing ran: a Kubernetes Job is printed for kubectl."""
+    again = {"restart": arguments.restart, "retry_failed": arguments.retry_failed}
+    if arguments.engine == "ray":
+        from scoring_runtime.batch.engines.ray import run_on_ray
+
+        return run_on_ray(job, arguments.address, arguments.nodes, **again)
+    if arguments.engine == "spark":
+        from scoring_runtime.batch.engines.spark import run_on_spark
+
+        return run_on_spark(job, arguments.address, arguments.nodes, **again)
+    if arguments.engine == "kubernetes":
+        import json
+
+        from scoring_runtime.batch.engines.kubernetes import render
+
+        print(json.dumps(render(job, image=arguments.image, claim=arguments.claim, shares=arguments.nodes), indent=1))
+        return None
     from scoring_runtime.batch.progress import progress_on
     from scoring_runtime.batch.run import Share, run
 
-    if arguments.engine != "local":
-        from scoring_runtime.batch.engines import start
-
-        return start(job, arguments)
-    return run(
-        job,
-        restart=arguments.restart,
-        retry_failed=arguments.retry_failed,
-        share=Share.parse(arguments.share) if arguments.share else None,
-        progress=progress_on(sys.stderr, not arguments.json),
-    )
+    share = Share.parse(arguments.share) if arguments.share else None
+    return run(job, share=share, progress=progress_on(sys.stderr, not arguments.json), **again)
 
 
 def tell(record: Record, as_json: bool) -> None:

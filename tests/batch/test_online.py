@@ -56,12 +56,12 @@ TABLE = pandas.DataFrame({"a": [1, 2, 3], "b": [0.5, 0.5, 0.5]})
 def online(tmp_path):
     made = []
 
-    def make(text: str, on_call=lambda: None):
+    def make(text: str):
         (tmp_path / "score.py").write_text(text)
         schemas.install()
         script = load_script("score.py", str(tmp_path), init_required=False)
         assert is_online(script, "auto")
-        made.append(OnlineScript(script, on_call))
+        made.append(OnlineScript(script))
         return made[-1], getattr(script.module, "calls", [])
 
     yield make
@@ -167,7 +167,8 @@ def run(request):
 
 def test_each_call_is_announced(online):
     heard = []
-    script, _ = online(NUMPY, on_call=lambda: heard.append(1))
+    script, _ = online(NUMPY)
+    script.on_call = lambda: heard.append(1)
     script.score_table(TABLE)
     assert heard == [1]
 

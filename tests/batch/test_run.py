@@ -64,6 +64,33 @@ def test_init_runs_once_in_each_process(tmp_path, make_job, files):
     assert set(output(tmp_path)) <= set(inits)
 
 
+def test_a_shared_model_is_initialised_once_for_all_processes(tmp_path, make_job, files):
+    files(8)
+    script = """
+        import os
+        from azureml_user.parallel_run import EntryScript
+        def init():
+            global home
+            home = os.getpid()
+        def run(mini_batch):
+            if "003" in mini_batch[0] and EntryScript().agent_name:
+                os.kill(os.getpid(), 9)
+            return [f"{home} {os.getppid()}"]
+    """
+    record = run(make_job(script, mini_batch_size="1", processes=2, share_model=True, max_tries=1))
+    pids = {word for line in output(tmp_path) for word in line.split()}
+    assert len(pids) == 1
+    assert (record.items_succeeded, record.items_failed) == (7, 1)
+    assert errors(tmp_path)[0]["reason"] == "the process was killed by SIGKILL (out of memory?)"
+
+
+def test_a_shared_init_that_raises_is_tried_three_times_a_process(make_job, files):
+    files(4)
+    script = "def init():\n    raise RuntimeError('no model')\ndef run(mini_batch):\n    return []"
+    with pytest.raises(ScriptInitError, match=r"init\(\) failed 3 times"):
+        run(make_job(script, share_model=True))
+
+
 def test_the_script_finds_arguments_side_inputs_and_model_folder(tmp_path, make_job, files):
     files(1)
     script = """
