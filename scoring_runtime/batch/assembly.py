@@ -121,5 +121,5 @@ def unified(schema: Any, mine: Any, commit: Commit) -> Any:
 
     try:
         return pyarrow.unify_schemas([schema, mine], promote_options="permissive")
-    except pyarrow.ArrowInvalid as error:
+    except pyarrow.ArrowException as error:
         raise BatchError(f"The results of mini-batch {commit.index} do not fit those before: {error}") from None

@@ -10,7 +10,7 @@ import glob
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -25,7 +25,7 @@ from scoring_runtime.batch.progress import ProgressBar, ProgressOff
 from scoring_runtime.batch.record import Record, Session, read_record
 from scoring_runtime.batch.tally import Tally
 from scoring_runtime.batch.template import Template
-from scoring_runtime.errors import BatchResumeError, BatchThresholdError, ScoringRuntimeError
+from scoring_runtime.errors import BatchError, BatchResumeError, BatchThresholdError, ScoringRuntimeError
 
 __all__ = ["Share", "finish", "prepare", "run", "run_share"]
 
@@ -133,9 +133,12 @@ def run_share(job: Job, plan: Plan, share: Share, progress: ProgressBar | Progre
             record = session.record(status, reason)
             record.write(job.output)
             logs.result(record.summary(), reason)
-    if not all(map(commits.has, plan)):
-        return session.record("share_done")
-    return finish(job, plan, commits, session, logs)
+    # Shares may end at the same time: one of them finishes, the others find it done.
+    with flocked(os.path.join(folder, "finish.lock"), wait=True):
+        done = (read_record(job.output) or {}).get("status") == "completed"
+        if done or not all(map(commits.has, plan)):
+            return session.record("share_done")
+        return finish(job, plan, commits, session, logs)
 
 
 def finish(job: Job, plan: Plan, commits: Commits, session: Session, logs: LogTree) -> Record:
@@ -151,7 +154,12 @@ def finish(job: Job, plan: Plan, commits: Commits, session: Session, logs: LogTr
         record.write(job.output)
         logs.result(record.summary(), problem)
         raise BatchThresholdError(f"{problem}. See errors.jsonl and logs/user/error.txt in {job.output}.")
-    record = session.record("completed", output_file=assemble(job, plan, commits))
+    try:
+        output_file = assemble(job, plan, commits)
+    except BatchError as error:
+        session.record("failed", str(error)).write(job.output)
+        raise
+    record = session.record("completed", output_file=output_file)
     record.write(job.output)
     logs.result(record.summary())
     if not session.tally.failed:
@@ -162,8 +170,10 @@ def finish(job: Job, plan: Plan, commits: Commits, session: Session, logs: LogTr
 class Overview:
     """Keeps the progress bar and the log's overview up to date."""
 
-    def __init__(self, logs: LogTree, progress: ProgressBar | ProgressOff) -> None:
-        self._clock = time.monotonic
+    def __init__(
+        self, logs: LogTree, progress: ProgressBar | ProgressOff, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
         self._logs = logs
         self._progress = progress
         self._next = self._clock()
