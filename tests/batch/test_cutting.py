@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoring_runtime.batch import cutting
-from scoring_runtime.batch.cutting import Piece, count_rows, cut, cut_lines, read_header
+from scoring_runtime.batch.cutting import Piece, cut, cut_lines, read_header
 from scoring_runtime.batch.job import Size
 from scoring_runtime.batch.sources import find
 from scoring_runtime.errors import BatchInputError
@@ -25,16 +25,18 @@ CELLS = st.sampled_from(["a", "7", '"x, y"', '"two\nlines"', '"a ""quote"""', '"
     amount=st.integers(1, 60),
     by_bytes=st.booleans(),
     end=st.sampled_from(["\n", ""]),
+    block=st.sampled_from([3, 17, 4096]),
 )
-def test_csv_pieces_make_up_the_file_and_never_split_a_record(rows, amount, by_bytes, end):
+def test_csv_pieces_make_up_the_file_and_never_split_a_record(rows, amount, by_bytes, end, block):
     body = ("\n".join(f"{n},{cell}" for n, cell in enumerate(rows)) + end).encode() if rows else b""
-    pieces = list(cut_lines("f", io.BytesIO(body).read, Size(amount, by_bytes), start=0, quotes=True))
+    read = io.BytesIO(body).read
+    pieces = list(cut_lines("f", lambda _: read(block), Size(amount, by_bytes), start=0, quotes=True))
     texts = [body[piece.start : piece.start + piece.length] for piece in pieces]
     assert b"".join(texts) == body
     assert [piece.first_row for piece in pieces] == [sum(p.rows for p in pieces[:n]) for n in range(len(pieces))]
-    read = [len(pandas.read_csv(io.BytesIO(text), header=None)) for text in texts]
-    assert read == [piece.rows for piece in pieces]
-    assert sum(read) == len(rows)
+    lengths = [len(pandas.read_csv(io.BytesIO(text), header=None)) for text in texts]
+    assert lengths == [piece.rows for piece in pieces]
+    assert sum(lengths) == len(rows)
     if not by_bytes:
         assert all(piece.rows == amount for piece in pieces[:-1])
 
@@ -47,11 +49,20 @@ def test_a_piece_larger_than_one_read_is_found_all_the_same(monkeypatch):
     assert pieces[1].start == 5 + pieces[0].length
 
 
-def test_blank_lines_are_no_rows():
-    assert count_rows(b"a\n\nb\n", quotes=False) == 2
-    assert count_rows(b"\na\n", quotes=True) == 1
-    assert count_rows(b'"a\n\nb"\n', quotes=True) == 1
-    assert list(cut_lines("f", io.BytesIO(b"\n\n\n").read, Size(1, False), start=0, quotes=False)) == []
+@pytest.mark.parametrize("block", [1, 2, 3, 100])
+def test_blank_lines_are_no_rows(monkeypatch, block):
+    monkeypatch.setattr(cutting, "BYTES_READ", block)
+
+    def rows(body: bytes) -> list[tuple[int, int, int]]:
+        pieces = cut_lines("f", io.BytesIO(body).read, Size(1, False), start=0, quotes=True)
+        return [(piece.start, piece.length, piece.rows) for piece in pieces]
+
+    assert rows(b"a\n\nb\n") == [(0, 2, 1), (2, 3, 1)]
+    assert rows(b"\na\n \t\n") == [(0, 3, 1)]
+    assert rows(b'"a\n\nb"\n') == [(0, 7, 1)]
+    assert rows(b"a\r\n\r\nb") == [(0, 3, 1), (3, 3, 1)]
+    assert rows(b" a\nb") == [(0, 3, 1), (3, 1, 1)]
+    assert rows(b"\n\n\n") == []
 
 
 def test_a_header_may_hold_quoted_line_breaks():

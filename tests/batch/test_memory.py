@@ -19,7 +19,7 @@ def limited(argv: list[str]) -> subprocess.CompletedProcess[bytes]:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (LIMIT_BYTES, LIMIT_BYTES))
 
-    return subprocess.run(argv, preexec_fn=limit, capture_output=True, timeout=100, env=ONE_THREAD)  # noqa: PLW1509
+    return subprocess.run(argv, preexec_fn=limit, capture_output=True, timeout=100, env=ONE_THREAD)
 
 
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
