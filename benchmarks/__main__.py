@@ -120,7 +120,7 @@ def _write_out(results: dict[str, Any], options: argparse.Namespace) -> int:
         _save(results, beside / "results.json")
         options.report.write_text(report.page(results, beside.name))
     for failure in results["failures"]:
-        print(f"FAILED: {failure.splitlines()[0]}", file=sys.stderr)
+        print(f"FAILED: {failure}", file=sys.stderr)
     return 1 if results["failures"] else 0
 
 

@@ -119,7 +119,7 @@ def line_chart(
     drawing = Drawing(MARGIN * 2 + max(columns, 2) * LINE_WIDTH, HEADER + 30 + rows * (LINE_HEIGHT + 20), title)
     _header(drawing, title, subtitle)
     for index, (label, color) in enumerate(legend):
-        x = MARGIN + index * 130
+        x = MARGIN + index * 145
         drawing.line(x, 78, x + 20, 78, color, 3)
         drawing.dot(x + 10, 78, color)
         drawing.text(x + 26, 82, label, 12)

@@ -111,13 +111,14 @@ class Measurement:
         return reason is None
 
     def _strike(self, server: Server, work: Work, reason: str) -> None:
-        self.results["unable"][work.name][server.name] = reason.splitlines()[0]
+        self.results["unable"][work.name][server.name] = reason
 
     def _fail(self, server: Server, work: Work, error: Exception) -> None:
         """A server that should have been able: said loudly, kept in the results, left out of this work."""
         self.progress.say(f"FAILED: {work.name}, {server.name}: {error}")
-        self.results["failures"].append(f"{work.name}, {server.name}: {error}")
-        self._strike(server, work, f"failed: {error}")
+        first_line = str(error).partition("\n")[0].replace(f"{environments.ROOT}/", "")
+        self.results["failures"].append(f"{work.name}, {server.name}: {first_line}")
+        self._strike(server, work, f"failed: {first_line}")
 
     # starting
 
@@ -154,7 +155,10 @@ class Measurement:
 
     def _answer(self, server: Server, running: Running, work: Work) -> Any:
         body, content_type = server.request(work)
-        status, answer = running.ask("POST", server.path, body, content_type)
+        try:
+            status, answer = running.ask("POST", server.path, body, content_type)
+        except OSError as error:
+            raise ServerFailed(f"no answer to POST {server.path}: {error}\n{running.log_tail()}") from error
         if status != 200:
             raise ServerFailed(f"answered {status}: {answer[:300]!r}\n{running.log_tail()}")
         return server.value(work, answer)

@@ -54,7 +54,7 @@ def _throughput(results: Results) -> str:
 
     method = results["method"]
     subtitle = (
-        f"closed loop, {method['connections']} connections, one worker; medians of {method['rounds']} rounds, "
+        f"closed loop, {method['connections']} connections, one worker; medians of rounds ({method['rounds']}), "
         f"the line from the slowest to the fastest; longer is better"
     )
     return bar_chart("Throughput", subtitle, _panels(results, results["closed"], "requests a second", bar))

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from benchmarks.environments import ROOT
+
 __all__ = ["Running", "ServerFailed", "free_ports", "session_members"]
 
 START_SECONDS = 90.0
@@ -153,6 +155,7 @@ def _weigh(pid: int) -> dict[str, Any] | None:
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
         command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        command = command.replace(f"{ROOT}/", "")
     except OSError:
         return None
     sizes = {key: int(rest.split()[0]) / 1024 for key, _, rest in (line.partition(":") for line in lines)}

@@ -96,7 +96,7 @@ class Authorization:
             from base64 import b64decode
 
             try:
-                user, _, password = b64decode(rest).decode().partition(":")
+                user, _, password = b64decode(rest, validate=True).decode().partition(":")
             except ValueError:
                 return None
             return cls(kind, {"username": user, "password": password})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from scoring_runtime.api.encode import to_json
@@ -240,7 +240,7 @@ class AMLResponse:
         for func in self.on_close:
             func()
 
-    def wire(self) -> tuple[int, list[tuple[str, str]], bytes | Iterator[bytes]]:
+    def wire(self) -> tuple[int, list[tuple[str, str]], bytes | Iterator[bytes] | AsyncIterator[bytes]]:
         """Status, headers and body as they go out. The object stays as it is, so that it may be returned again.
 
         Headers of the connection are left out, and Content-Length too where the body is bytes. An iterator has to be
@@ -249,13 +249,13 @@ class AMLResponse:
         status = self._status_code
         if not 100 <= status <= 999:
             raise ValueError(f"status_code: expected 100 to 999, got {status}.")
-        body: bytes | Iterator[bytes]
+        body: bytes | Iterator[bytes] | AsyncIterator[bytes]
         empty = status in (204, 304) or status < 200
         if self.is_sequence or empty:
             body = b"" if empty else b"".join(self.iter_encoded())
             self.close()
         else:
-            body = self.pieces()
+            body = self.async_pieces() if hasattr(self.response, "__aiter__") else self.pieces()
         fields = wire_fields(fields_of(self.headers), isinstance(body, bytes))
         if status >= 500:
             fields = [field for field in fields if field[0].lower() != RUN_FAILED]
@@ -268,11 +268,22 @@ class AMLResponse:
         finally:
             self.close()
 
+    async def async_pieces(self) -> AsyncIterator[bytes]:
+        try:
+            async for piece in self.response:
+                yield encoded(piece)
+        finally:
+            if hasattr(self.response, "aclose"):
+                await self.response.aclose()
+            self.close()
+
 
 WITH_CHARSET = ("application/ecmascript", "application/javascript", "application/sql", "application/xml")
 
 
-def iterator_of(message: Any) -> Iterator[Any]:
+def iterator_of(message: Any) -> Any:
+    if hasattr(message, "__aiter__"):
+        return message
     if isinstance(message, Iterable) and not hasattr(message, "__len__"):
         return message if isinstance(message, Iterator) else iter(message)
     raise TypeError(

@@ -114,8 +114,9 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
         def placed(*args: Any) -> ScoringWorker:
             worker = worker_class(*args)
             worker.region = region
-            worker.retiring = False
+            worker.retiring = worker.dismissed = False
             worker.successor = None
+            worker.tmp.notify()  # the clock of WORKER_TIMEOUT runs from here, so that it bounds init() too
             return worker  # type: ignore[no-any-return]
 
         self.worker_class = placed
@@ -155,7 +156,9 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
             self.retire(worker)
 
     def retire(self, worker: Any) -> None:
-        self.kill_worker(worker.pid, signal.SIGTERM)
+        if not worker.dismissed:  # a second signal could hit an interpreter that is already on its way out
+            worker.dismissed = True
+            self.kill_worker(worker.pid, signal.SIGTERM)
         self.channel.wake(len(self.WORKERS))
 
     def reload(self) -> None:
@@ -215,7 +218,7 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
         self.log.error("Reload failed; the previous version goes on serving")
         for worker in self.WORKERS.values():
             if worker.retiring and self.table.header(worker.region)[1] == wire.SERVING:
-                worker.retiring = False
+                worker.retiring = worker.dismissed = False
                 worker.successor = None
 
     # the front
@@ -248,7 +251,11 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
             self.reap_workers()
             time.sleep(0.02)
         self.front.signal(signal.SIGKILL)
-        self.kill_workers(signal.SIGTERM)
+        for worker in list(self.WORKERS.values()):
+            if self.table.header(worker.region)[1] == wire.BOOTING:
+                self.kill_worker(worker.pid, signal.SIGKILL)
+            else:
+                self.retire(worker)
         deadline = max(deadline, time.monotonic() + 0.5)
         while self.WORKERS and time.monotonic() < deadline and not self.impatient():
             self.channel.wake(len(self.WORKERS))

@@ -56,6 +56,7 @@ class FrontProcess:
         self.channel = channel
         self.table = table
         self.pid = 0
+        self.arbiter = os.getpid()
         self.lifeline = -1
 
     def spawn(self) -> None:
@@ -92,8 +93,8 @@ class FrontProcess:
 
 
     def end(self) -> None:
-        """Not one moment longer than the arbiter."""
-        if self.pid:
+        """Not one moment longer than the arbiter; a worker, which unwinds through here too, leaves it alone."""
+        if self.pid and os.getpid() == self.arbiter:
             self.signal(signal.SIGKILL)
             try:
                 os.waitpid(self.pid, 0)

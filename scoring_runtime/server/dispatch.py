@@ -76,10 +76,17 @@ class Dispatcher:
         self.loop = loop
         self.channel.results_in.setblocking(False)
         loop.add_reader(self.channel.results_in, self.readable)
-        for region in range(self.table.regions):  # an earlier front's workers
+        self.inherit()
+
+    def inherit(self) -> None:
+        """After an earlier front died: its jobs are nobody's any more, its workers are to make themselves known."""
+        self.channel.take_back()
+        for region in range(self.table.regions):
             pid, state = self.table.header(region)
             if state == wire.DEAD:
                 self.table.clear(region)
+            elif state in (wire.SERVING, wire.LEAVING):
+                kill(pid, signal.SIGRTMIN + wire.ANNOUNCE_SIGNAL_OFFSET)
 
     # what the rest of the server asks
 
@@ -220,6 +227,8 @@ class Dispatcher:
     # workers come and go
 
     def worker_ready(self, pid: int, region: int, style: str, documents: dict[str, bytes], supported: list[str]) -> None:
+        if pid in self.workers:
+            return
         worker = self.workers[pid] = WorkerState(pid, region)
         self.style = style
         self.documents = (documents, supported)

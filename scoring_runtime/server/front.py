@@ -66,7 +66,8 @@ class FrontServer:
         self.header_seconds: float = settings.header_timeout_ms / 1000
         self.body_seconds: float = settings.body_timeout_ms / 1000
         self.keep_alive_seconds: float = settings.keep_alive_seconds
-        self.graceful_seconds: float = settings.graceful_timeout
+        # A little less than the arbiter allows, so that the last answers are out before it ends us.
+        self.graceful_seconds: float = settings.graceful_timeout - min(1.5, 0.3 * settings.graceful_timeout)
         self.linger_seconds = 0.3
         self.started = False  # init() has finished in some worker, once
         self.draining = False

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, BinaryIO
 
 from scoring_runtime import schemas
 from scoring_runtime.api.request import AMLRequest, headers_dict, is_rawhttp
@@ -23,7 +24,10 @@ RAW, TEXT, OBJECT = "raw", "text", "object"
 class Job:
     """One request, as the front sent it."""
 
-    __slots__ = ("body", "body_bytes", "client", "fd", "headers", "id", "method", "path", "query", "scheme", "version")
+    __slots__ = (
+        *("body", "body_bytes", "client", "fd", "given", "headers", "id", "method", "path", "query", "scheme"),
+        "version",
+    )
 
     def __init__(self, frame: tuple[Any, ...], fd: int) -> None:
         self.id: int = frame[0]
@@ -37,6 +41,7 @@ class Job:
         self.scheme: str = frame[9]
         self.version: str = frame[10]
         self.fd = fd
+        self.given: AMLRequest | None = None  # what run() was handed, to be closed after it
 
     def read(self) -> bytes:
         """The whole body."""
@@ -57,12 +62,22 @@ class Job:
             path=self.path,
             query_string=self.query,
             headers=self.headers,
-            body=self.read() if self.body_bytes < SPOOLED_BYTES else open(self.fd, "rb", closefd=False),
+            body=self.read() if self.body_bytes < SPOOLED_BYTES else self.file(),
             scheme=self.scheme,
             remote_addr=client[0],
             remote_port=client[1],
             http_version=self.version,
         )
+
+
+    def file(self) -> BinaryIO:
+        """A large body as a file, from its start."""
+        os.lseek(self.fd, 0, os.SEEK_SET)
+        return open(self.fd, "rb", closefd=False)
+
+    def close(self) -> None:
+        if self.given is not None:
+            self.given.close()
 
 
 SPOOLED_BYTES = 4 * 1024 * 1024  # from here on a script reads its body from the file, not from memory
@@ -80,7 +95,8 @@ class RawInput:
         self.target = script.run
 
     def __call__(self, job: Job) -> Arguments:
-        return {self.parameter: job.request()}
+        job.given = job.request()
+        return {self.parameter: job.given}
 
 
 class TextInput:

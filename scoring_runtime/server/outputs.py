@@ -8,19 +8,13 @@ from collections.abc import AsyncIterator, Iterator
 from inspect import isasyncgen, isgenerator
 from typing import Any
 
-import orjson
-
-from scoring_runtime.api.encode import to_json
+from scoring_runtime.api.encode import allow_nan_by_default, to_json
 from scoring_runtime.api.response import AMLResponse, as_response
 from scoring_runtime.errors import RequestError
 
 __all__ = ["Answer", "Encoder", "error_answer", "message_json"]
 
 logger = logging.getLogger("azmlinfsrv")
-
-SMALL_BYTES = 4096
-FAST = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
-FAST |= orjson.OPT_PASSTHROUGH_SUBCLASS
 
 # The identifiers belong to the front, which knows what the client sent.
 FRONT_HEADERS = frozenset({"x-request-id", "x-ms-request-id", "x-ms-client-request-id"})
@@ -54,6 +48,7 @@ class Encoder:
 
     def __init__(self, allow_nan: bool) -> None:
         self.allow_nan = allow_nan
+        allow_nan_by_default(allow_nan)  # for what scripts encode by AMLResponse(json_str=True)
 
     def __call__(self, result: Any, elapsed_ms: float) -> Answer:
         if isinstance(result, AMLResponse) or not isinstance(result, PLAIN):
@@ -71,18 +66,8 @@ class Encoder:
         )
 
     def json(self, result: Any) -> bytes:
-        """json.dumps' own text where it is short; orjson's, which parses to the same, where that would be slow."""
-        if result is None:
-            return b"{}"
-        if not self.allow_nan:
-            try:
-                body = orjson.dumps(result, option=FAST)
-            except (TypeError, ValueError, RecursionError):
-                pass
-            else:
-                if len(body) > SMALL_BYTES and b"null" not in body:
-                    return body
-        return to_json(result, allow_nan=self.allow_nan)
+        """json.dumps' own text."""
+        return b"{}" if result is None else to_json(result, allow_nan=self.allow_nan)
 
     def response(self, response: AMLResponse, elapsed_ms: float) -> Answer:
         logger.info("run() output is HTTP Response")
@@ -99,6 +84,8 @@ class Encoder:
         if failed:
             lines.append("x-ms-run-function-failed: True\r\n")
         lines.append(f"x-ms-run-fn-exec-ms: {elapsed_ms:.3f}\r\n")
+        if isinstance(body, bytes) and status not in (204, 304) and status >= 200:
+            lines.append(f"Content-Length: {len(body)}\r\n")
         head = "".join(lines).encode("latin-1")
         if isinstance(body, bytes):
             return Answer(status, head, body, own_ids=own_ids or None)

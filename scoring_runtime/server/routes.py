@@ -59,7 +59,8 @@ def create_app(front: FrontServer) -> ASGIApp:
         documents = front.dispatcher.documents
         if documents is None:
             return answer(503, "Not ready: init() has not finished yet.", **{"Retry-After": "1"})
-        status, body = lookup(*documents, request.query_params.get("version"))
+        versions = request.query_params.getlist("version")
+        status, body = lookup(*documents, versions[0] if versions else None)
         return Response(body, status, {"x-ms-run-function-failed": "False"}, media_type="application/json")
 
     async def metrics(request: Request) -> Response:

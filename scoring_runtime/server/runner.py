@@ -29,7 +29,8 @@ INTERRUPT_SIGNAL = signal.SIGRTMIN + wire.INTERRUPT_SIGNAL_OFFSET
 PAUSE_SECONDS = 0.005
 ROOM_FOR_FD = socket.CMSG_SPACE(4)
 get_fd = struct.Struct("i").unpack_from
-put_start = wire.START.pack_into
+put_word = wire.WORD.pack_into
+put_clock = wire.CLOCK.pack_into
 
 
 class ScoringTimeout(TimeoutError):
@@ -48,10 +49,12 @@ class Slot:
         self.thread_id = 0
 
     def start(self, job_id: int) -> None:
-        put_start(self.memory, self.offset, job_id, time.monotonic())
+        # The clock first: who sees the new job must not see an old time with it.
+        put_clock(self.memory, self.offset + 8, time.monotonic())
+        put_word(self.memory, self.offset, job_id)
 
     def finish(self) -> None:
-        put_start(self.memory, self.offset, 0, 0.0)
+        put_word(self.memory, self.offset, 0)
 
     def interrupted(self) -> bool:
         return self.running != 0 and self.word(wire.INTERRUPTED) == self.running
@@ -139,6 +142,7 @@ class Runner:
 
     def done(self, job: Job) -> None:
         self.served += 1
+        job.close()
         if job.fd >= 0:
             os.close(job.fd)
 
@@ -163,7 +167,10 @@ ERROR_HEAD = b"Content-Type: application/json\r\nContent-Length: %d\r\nx-ms-run-
 def format_exception(error: BaseException) -> str:
     import traceback
 
-    return "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next  # begin where the script begins
+    return "".join(traceback.format_exception(type(error), error, trace))
 
 
 class MainThreadRunner(Runner):

@@ -5,7 +5,6 @@ change that makes it valid:
 
 | what azmlinfsrv emits                                         | versions | here                                   |
 |---------------------------------------------------------------|----------|----------------------------------------|
-| a prefix of "/" alone gives the paths "//", "//score"         | all      | no prefix                              |
 | request_headers among the properties and in the example       | all      | left out                               |
 | "required": [] (a sample {}, a DataFrame without columns)     | 2, 3     | left out                               |
 | "required": [1] (keys that are no strings)                    | all      | "1"                                    |
@@ -76,7 +75,7 @@ def build(
     """Documents of run() for every version that can show its schemas, the user's own files first."""
     log = log or logging.getLogger("azmlinfsrv.swagger")
     declared = describe(run)
-    prefix = f"/{path_prefix.strip('/')}" if path_prefix.strip("/") else ""
+    prefix = f"/{path_prefix.strip('/')}" if path_prefix else ""
     info = {
         "title": service_name,
         "description": f"API specification for the Azure Machine Learning service {service_name}",

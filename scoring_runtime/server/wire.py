@@ -42,6 +42,7 @@ NOP = pack((0,))  # wakes a worker that waits for a job, so that it looks at its
 # Offsets from SIGRTMIN: no script or library is known to use these.
 INTERRUPT_SIGNAL_OFFSET = 5
 WHERE_SIGNAL_OFFSET = 6
+ANNOUNCE_SIGNAL_OFFSET = 7
 
 
 class Channel:
@@ -80,11 +81,12 @@ class Channel:
 
 # Written by the worker: job id, its start on the monotonic clock. By the front: the job that is interrupted, the one
 # whose client has gone, the one whose client reads its stream too slowly.
-ROW = struct.Struct("=QdQQQ")
+ROW = struct.Struct("@QdQQQ")  # native: a word is stored in one piece
 INTERRUPTED, ABANDONED, PAUSED = 16, 24, 32
-WORD = struct.Struct("=Q")
-START = struct.Struct("=Qd")
-HEADER = struct.Struct("=QQ")  # per region: pid, state
+WORD = struct.Struct("@Q")
+CLOCK = struct.Struct("@d")
+START = struct.Struct("@Qd")
+HEADER = struct.Struct("@QQ")  # per region: pid, state
 EMPTY, BOOTING, SERVING, LEAVING, DEAD = range(5)
 
 
@@ -101,7 +103,12 @@ class SlotTable:
         return region * self.region_bytes + HEADER.size + slot * ROW.size
 
     def row(self, region: int, slot: int) -> tuple[int, float]:
-        return START.unpack_from(self.memory, self.offset(region, slot))
+        """Which job runs there, since when; no job while the worker is just writing."""
+        offset = self.offset(region, slot)
+        job, since = START.unpack_from(self.memory, offset)
+        if since <= 0.0 or WORD.unpack_from(self.memory, offset)[0] != job:
+            return 0, 0.0
+        return job, since
 
     def header(self, region: int) -> tuple[int, int]:
         return HEADER.unpack_from(self.memory, region * self.region_bytes)

@@ -137,12 +137,16 @@ class ScoringWorker(Worker):  # type: ignore[misc]
         self.limit = self.settings.max_requests
         if self.limit:
             self.limit += random.randint(0, self.settings.max_requests_jitter)
-        ready = (wire.READY, os.getpid(), self.region, self.loaded.inputs.style, *self.loaded.documents)
         self.table.set_header(self.region, os.getpid(), wire.SERVING)
-        self.runner.send(ready)
+        signal.signal(signal.SIGRTMIN + wire.ANNOUNCE_SIGNAL_OFFSET, self.announce)
+        self.announce()
         logger.info("Worker with pid %s ready for serving traffic", os.getpid())
         self.runner.run_forever()
         self.table.set_header(self.region, os.getpid(), wire.LEAVING)
+
+    def announce(self, *_: Any) -> None:
+        """Tell the front that this worker serves, and what; a new front asks for it."""
+        self.runner.send((wire.READY, os.getpid(), self.region, self.loaded.inputs.style, *self.loaded.documents))
 
     def beat(self) -> None:
         now = time.monotonic()
@@ -162,8 +166,9 @@ class ScoringWorker(Worker):  # type: ignore[misc]
 
     def init_signals(self) -> None:
         super().init_signals()
-        # Ctrl-C reaches the whole process group; the arbiter alone decides, and drains first.
-        signal.signal(signal.SIGINT, ignore)
+        # These reach the whole process group; the arbiter alone decides, and drains first.
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, ignore)
         signal.set_wakeup_fd(-1)
         # Says where a stuck run() is, even when it holds the interpreter lock; the front asks before it ends a worker.
         faulthandler.register(signal.SIGRTMIN + wire.WHERE_SIGNAL_OFFSET, all_threads=True)

@@ -64,7 +64,7 @@ def test_a_server_that_fails_is_reported_and_the_others_are_measured(tmp_path: P
     )
     results = json.loads(results_file.read_text())
     assert done.returncode == 1
-    assert results["failures"] == ["echo-json, azmlinfsrv: azmlinfsrv ended with 3: no model here\nno model here\n"]
+    assert results["failures"] == ["echo-json, azmlinfsrv: azmlinfsrv ended with 3: no model here"]
     assert list(results["closed"]["echo-json"]) == ["uvicorn-bare"]
 
 

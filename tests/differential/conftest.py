@@ -20,6 +20,23 @@ from .servers import REPOSITORY, Pair, Server, Service, our_command
 REFERENCE = ("azureml-inference-server-http==1.5.1", "inference-schema[numpy-support,pandas-support]", "flask-cors")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Brings the cases of one service together, in whatever order the services come: each pair starts once."""
+    ranks: dict[object, int] = {}
+
+    def rank(item: pytest.Item) -> int:
+        case = (
+            item.callspec.params.get("case")
+            if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+            else None
+        )
+        key = case.service if isinstance(case, Case) else item.path
+        return ranks.setdefault(key, len(ranks))
+
+    items.sort(key=rank)
+
+
 def make_reference(folder: Path) -> Path:
     """The reference in a virtual environment of its own; made once, kept under .cache/."""
     command = folder / "bin" / "azmlinfsrv"
@@ -48,7 +65,7 @@ def reference_command() -> list[str]:
     return [str(make_reference(REPOSITORY / ".cache" / "reference" / key))]
 
 
-KEPT_PAIRS = 12
+KEPT_PAIRS = 6
 
 
 class Pairs:

@@ -119,8 +119,7 @@ class Server:
         keep = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR")
         environ = {name: os.environ[name] for name in keep if name in os.environ}
         environ |= {name: value for name, value in os.environ.items() if name.startswith(("COVERAGE_", "COV_CORE_"))}
-        environ |= {"HOME": str(self.home), "PYTHONUNBUFFERED": "1", "HOSTNAME": "here", "PYTHONPATH": str(REPOSITORY)}
-        environ["PYTHONDONTWRITEBYTECODE"] = "1"
+        environ |= {"HOME": str(self.home), "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(REPOSITORY)}
         if "azmlinfsrv" in self.command[0]:  # the reference finds no package of ours
             del environ["PYTHONPATH"]
         environ |= {name: self.fill(value) for name, value in self.what.env}

@@ -10,8 +10,10 @@ from importlib.machinery import ModuleSpec
 from typing import Any
 
 import numpy
+import pandas
 import pytest
 from inference_schema.parameter_types.numpy_parameter_type import NumpyParameterType
+from inference_schema.parameter_types.pandas_parameter_type import PandasParameterType
 from inference_schema.parameter_types.standard_py_parameter_type import StandardPythonParameterType
 from inference_schema.schema_decorators import input_schema, output_schema
 
@@ -145,6 +147,21 @@ def test_scalar_sample_is_documented_as_its_item() -> None:
 def test_numbers_are_neither_dates_nor_bytes(sample: Any) -> None:
     with pytest.raises((ValueError, AttributeError)):
         StandardPythonParameterType(sample).deserialize_input(5)
+
+
+def test_defect_11_sample_of_none_stays_refused() -> None:
+    with pytest.raises(ValueError, match="cannot be None"):
+        input_schema("x", StandardPythonParameterType(None))
+
+
+def test_defect_13_output_is_left_to_the_server() -> None:
+    result = numpy.zeros(2)
+    assert output_schema(NumpyParameterType(numpy.zeros(1)))(lambda x: result)(1) is result
+
+
+def test_defect_16_row_labels_stay_in_the_schema_as_clients_know_it() -> None:
+    schema = PandasParameterType(pandas.DataFrame({"a": [1]}), orient="index").input_to_swagger()
+    assert schema["required"] == ["0"]
 
 
 # -- run() called by the script itself, through the layers ------------------------------------------------------------

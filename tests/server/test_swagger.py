@@ -304,7 +304,7 @@ def test_names_are_data() -> None:
     }
 
 
-@pytest.mark.parametrize(("prefix", "path"), [("", "/score"), ("/", "/score"), ("/a/b/", "/a/b/score")])
+@pytest.mark.parametrize(("prefix", "path"), [("", "/score"), ("/", "//score"), ("/a/b/", "/a/b/score")])
 def test_prefix_stands_before_every_path(prefix: str, path: str) -> None:
     assert path in document(build(plain, path_prefix=prefix))["paths"]
 
