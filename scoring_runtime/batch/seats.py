@@ -12,6 +12,8 @@ from scoring_runtime.batch.processes import Process, name_of
 
 __all__ = ["Seat", "wait_for"]
 
+INIT_GRACE_SECONDS = 30.0
+
 
 class Seat:
     """A place for one worker at a time, and what the worker in it is busy with."""
@@ -55,7 +57,7 @@ class Seat:
     def deadline(self, run_seconds: float) -> float:
         """When it has to have answered; init() may take three runs and half a minute, as under the original."""
         if not self.ready:
-            return self.started + 3 * run_seconds + 30
+            return self.started + 3 * run_seconds + INIT_GRACE_SECONDS
         return float("inf") if self.running is None else self.since + run_seconds
 
     def receive(self) -> tuple[Any, ...] | None:

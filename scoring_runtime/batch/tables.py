@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 __all__ = ["TableReader"]
 
 SNIFFED_BYTES = 1024 * 1024
+NUMBERS = {"int64", "float64"}
 
 
 class TableReader:
-    """Reads pieces of one kind. Keeps the last file's header, and its place in the last row group."""
+    """Reads pieces of one kind. Keeps the last file's head, and its place in the last row group."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        self._headers: dict[str, tuple[bytes, dict[str, Any]]] = {}
+        self._heads: dict[str, Head] = {}
         self._cursor: tuple[object, Iterator[Any]] | None = None
 
     def read(self, pieces: Sequence[Piece], columns: Sequence[str] | None = None) -> pandas.DataFrame:
@@ -48,33 +49,19 @@ class TableReader:
     # -- text -------------------------------------------------------------------------------------------------------
 
     def _csv(self, piece: Piece, columns: Sequence[str] | None) -> pandas.DataFrame:
-        import pandas
+        head = self._head_of(piece.path)
+        body = read_range(piece.path, piece.start, piece.length)
+        used = list(head.columns if columns is None else columns)
+        if head.numbers:
+            frame = read_numbers(body, head, used)
+            if frame is not None:
+                return frame
+        return read_any(body, head, used)
 
-        header, dtypes = self._header(piece.path)
-        data = io.BytesIO(header + read_range(piece.path, piece.start, piece.length))
-        used = None if columns is None else list(columns)
-        frame = pandas.read_csv(data, sep=separator(piece.path), dtype=dtypes, usecols=used, index_col=False)
-        return frame if used is None else frame[used]
-
-    def _header(self, path: str) -> tuple[bytes, dict[str, Any]]:
-        """The header line, and the types of the columns that are not integers in the file's first megabyte.
-
-        Each piece would otherwise guess on its own: 007 in one could be text and in another the number 7.
-        """
-        if path not in self._headers:
-            import pandas
-
-            with open_source(path) as file:
-                header = read_header(file.readline, path)
-                sample = file.read(SNIFFED_BYTES)
-            lines = sample if len(sample) < SNIFFED_BYTES else sample[: sample.rfind(b"\n") + 1]
-            if lines.count(b'"') % 2:
-                lines = lines[: lines.rfind(b"\n", 0, lines.rfind(b'"'))]
-            frame = pandas.read_csv(io.BytesIO(header + lines), sep=separator(path), index_col=False)
-            kept = {name: kind for name, kind in frame.dtypes.items() if kind.kind == "f" or kind.kind not in "iubf"}
-            empty = {name for name in kept if frame[name].isna().all()}
-            self._headers = {path: (header, {str(n): k for n, k in kept.items() if n not in empty})}
-        return self._headers[path]
+    def _head_of(self, path: str) -> Head:
+        if path not in self._heads:
+            self._heads = {path: Head(path)}
+        return self._heads[path]
 
     def _jsonl(self, piece: Piece, columns: Sequence[str] | None) -> pandas.DataFrame:
         import pandas
@@ -133,6 +120,55 @@ class TableReader:
             return batch.to_pandas()  # type: ignore[no-any-return]
 
 
+class Head:
+    """The header of a CSV file, and the types that its columns have in the first megabyte.
+
+    Each piece would otherwise guess on its own: 007 in one could be text and in another the number 7.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.separator = "\t" if path.lower().endswith(".tsv") else ","
+        with open_source(path) as file:
+            self.line = read_header(file.readline, path)
+            sample = file.read(SNIFFED_BYTES)
+        lines = sample if len(sample) < SNIFFED_BYTES else sample[: sample.rfind(b"\n") + 1]
+        if lines.count(b'"') % 2:
+            lines = lines[: lines.rfind(b"\n", 0, lines.rfind(b'"'))]
+        frame = pandas_csv(self.line + lines, self.separator)
+        self.columns = list(frame.columns)
+        known = {name: str(kind) for name, kind in frame.dtypes.items() if not frame[name].isna().all()}
+        self.numbers = known if len(known) == len(frame.columns) and set(known.values()) <= NUMBERS else {}
+        #: What pandas is told; whole numbers may still turn out to have fractions or gaps.
+        self.types = {name: kind for name, kind in known.items() if kind not in ("int64", "bool")}
+
+
+def read_numbers(body: bytes, head: Head, columns: list[str]) -> pandas.DataFrame | None:
+    """A table of numbers by Arrow, which needs no interpreter lock; None if it holds anything else."""
+    import pyarrow.csv
+
+    try:
+        table = pyarrow.csv.read_csv(
+            pyarrow.BufferReader(body),
+            pyarrow.csv.ReadOptions(use_threads=False, column_names=head.columns, block_size=len(body) + 1),
+            pyarrow.csv.ParseOptions(delimiter=head.separator),
+            pyarrow.csv.ConvertOptions(column_types=head.numbers, include_columns=columns),
+        )
+    except (pyarrow.ArrowInvalid, KeyError):
+        return None
+    return table.to_pandas()  # type: ignore[no-any-return]
+
+
+def read_any(body: bytes, head: Head, columns: list[str]) -> pandas.DataFrame:
+    return pandas_csv(head.line + body, head.separator, dtype=head.types, usecols=columns)[columns]
+
+
+def pandas_csv(data: bytes, separator: str, **options: Any) -> pandas.DataFrame:
+    import pandas
+
+    frame: pandas.DataFrame = pandas.read_csv(io.BytesIO(data), sep=separator, index_col=False, **options)
+    return frame
+
+
 def parquet_batches(piece: Piece, columns: Sequence[str] | None) -> Iterator[Any]:
     import pyarrow.parquet
 
@@ -142,7 +178,3 @@ def parquet_batches(piece: Piece, columns: Sequence[str] | None) -> Iterator[Any
         yield from table.iter_batches(
             step, row_groups=[piece.group], columns=list(columns) if columns else None, use_threads=False
         )
-
-
-def separator(path: str) -> str:
-    return "\t" if path.lower().endswith(".tsv") else ","

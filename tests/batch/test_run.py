@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from scoring_runtime.batch import seats
 from scoring_runtime.batch.run import Share, run
 from scoring_runtime.errors import (
+    BatchError,
     BatchInputError,
     BatchResumeError,
     BatchThresholdError,
@@ -351,6 +353,96 @@ def test_async_run_is_awaited(tmp_path, make_job, files):
     script = "import asyncio\nasync def run(mini_batch):\n    await asyncio.sleep(0)\n    return ['ok']"
     run(make_job(script, style="mini-batch"))
     assert output(tmp_path) == ["ok"]
+
+
+ONLINE = """
+    import json
+    import numpy as np
+    from inference_schema.schema_decorators import input_schema
+    from inference_schema.parameter_types.numpy_parameter_type import NumpyParameterType
+
+    @input_schema("data", NumpyParameterType(np.array([[1.0, 2.0]])))
+    def run(data):
+        if (data < 0).any():
+            raise ValueError("negative")
+        return data.sum(axis=1).tolist()
+"""
+
+
+def test_a_script_for_online_serving_scores_a_table(tmp_path, make_job):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "rows.csv").write_text("id,a,b\n0,1,2\n1,-1,0\n2,3,4\n")
+    job = make_job(ONLINE, columns=("a", "b"), max_tries=2)
+    record = run(job)
+    assert output(tmp_path) == ["3.0", "7.0"]
+    assert (record.items_succeeded, record.items_failed, record.mini_batches_failed) == (2, 1, 0)
+    path = tmp_path / "data" / "rows.csv"
+    expected = {"mini_batch": 0, "items": 1, "reason": "ValueError: negative", "input": [f"{path}#rows=1"]}
+    assert errors(tmp_path) == [expected]
+    assert "1 records failed" in (tmp_path / "out/logs/user/error.txt").read_text()
+
+
+@pytest.mark.parametrize(("name", "text"), [("rows.jsonl", "[1, 2]\n\n[3, 4]\n"), ("one.body", '{"data": [[1, 2]]}')])
+def test_a_script_for_online_serving_scores_json_lines_and_files(tmp_path, make_job, name, text):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / name).write_text(text)
+    run(make_job(ONLINE, output_format="jsonl"))
+    assert output(tmp_path, "parallel_run_step.jsonl") == (["3.0", "7.0"] if name == "rows.jsonl" else ["[3.0]"])
+
+
+def test_many_slow_calls_of_an_online_script_are_timed_one_by_one(tmp_path, make_job):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "rows.jsonl").write_text("1\n" * 5)
+    script = """
+        import threading
+        def run(raw_data):
+            threading.Event().wait(0.6)
+            return 1
+    """
+    assert run(make_job(script, run_timeout_seconds=2.0, max_tries=1)).items_succeeded == 5
+
+
+def test_picked_json_lines_go_to_an_online_script(tmp_path, make_job):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "rows.jsonl").write_text('{"k": "a"}\n{"k": "b"}\n{"k": "a"}\n')
+    run(make_job("def run(raw_data):\n    return raw_data", partition_keys=("k",)))
+    assert output(tmp_path) == ['{"k": "a"}', '{"k": "a"}', '{"k": "b"}']
+
+
+def test_a_mini_batch_that_cannot_be_read_fails_like_any_other(tmp_path, make_job):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "rows.jsonl").write_text('{"a": 1}\nnonsense\n')
+    record = run(make_job("def run(mini_batch):\n    return mini_batch['a'].tolist()", mini_batch_size="1"))
+    assert output(tmp_path) == ["1"]
+    assert record.items_failed == 1
+    assert "rows=1: not JSON" in str(errors(tmp_path)[0]["reason"])
+
+
+def test_results_that_make_no_one_table_end_the_run_with_a_reason(tmp_path, make_job, files):
+    files(2)
+    script = "import os\ndef run(mini_batch):\n    return [{os.path.basename(mini_batch[0]): 1}]"
+    with pytest.raises(BatchError, match="one table cannot hold both"):
+        run(make_job(script, mini_batch_size="1", output_format="csv"))
+    assert json.loads((tmp_path / "out/run.json").read_text())["status"] == "failed"
+
+
+def test_halves_of_result_files_are_swept(tmp_path, make_job, files):
+    files(1)
+    (tmp_path / "out").mkdir()
+    leftover = tmp_path / "out" / "run.json.0123456789ab.tmp"
+    leftover.touch()
+    run(make_job(ECHO))
+    assert not leftover.exists()
+
+
+def test_a_stuck_init_is_killed(make_job, files, monkeypatch):
+    monkeypatch.setattr(seats, "INIT_GRACE_SECONDS", 0.2)
+    files(1)
+    with pytest.raises(ScriptInitError, match=r"init\(\) took longer than"):
+        run(make_job(STUCK_INIT, run_timeout_seconds=0.1))
+
+
+STUCK_INIT = "import threading\ndef init():\n    threading.Event().wait()\ndef run(mini_batch):\n    return []"
 
 
 def test_shares_work_apart_and_the_last_one_assembles(tmp_path, make_job, files):

@@ -100,3 +100,21 @@ def test_record_batches_over_fsspec(frame):
         frame.to_feather(file, compression="uncompressed")
     read = pandas.concat(frames_of("memory://tables/rows.arrow", "arrow"), ignore_index=True)
     pandas.testing.assert_frame_equal(read, frame)
+
+
+def test_a_table_of_numbers_is_read_without_the_interpreter_lock_and_to_the_last_digit(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("id,x\n1,0.1234567890123456789\n2,\n3,9.87654321e-5\n")
+    (frame,) = frames_of(path, "csv")
+    assert frame["x"].tolist()[::2] == [float("0.1234567890123456789"), 9.87654321e-5]
+    assert frame.dtypes.astype(str).to_dict() == {"id": "int64", "x": "float64"}
+    assert frame["x"].isna().tolist() == [False, True, False]
+
+
+def test_numbers_that_turn_out_to_be_something_else_are_read_by_pandas(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "SNIFFED_BYTES", 8)
+    path = tmp_path / "rows.csv"
+    path.write_text("a,b\n1,2\n3,4\n5,some\n6.5,7\n")
+    last = frames_of(path, "csv", "2", columns=("b", "a"))[1]
+    assert last["a"].tolist() == [5.0, 6.5]
+    assert last["b"].tolist() == ["some", "7"]
