@@ -83,18 +83,18 @@ class Plan:
                     "must not mix: begin anew with --restart, or choose another --output."
                 )
             return cls(folder, head)
-        head = {"identity": identity, **write_lines(job, sources, folder)}
+        head = {"identity": identity, **write_lines(job, sources, folder, json.dumps(identity))}
         write_file(head_path, json.dumps(head, indent=1).encode())
         return cls(folder, head)
 
 
-def write_lines(job: Job, sources: list[Source], folder: str) -> dict[str, Any]:
+def write_lines(job: Job, sources: list[Source], folder: str, seed: str) -> dict[str, Any]:
     kind = kind_of(sources, job.input_format)
     stamps = {source.path: f"{source.size} {source.stamp}" for source in sources}
     index = items = 0
     with open(os.path.join(folder, "plan.jsonl"), "w", encoding="utf-8") as file:
         for pieces in mini_batches(job, kind, sources):
-            batch = MiniBatch(index, identity_of(pieces, stamps), pieces)
+            batch = MiniBatch(index, identity_of(seed, pieces, stamps), pieces)
             file.write(batch.to_line() + "\n")
             index, items = index + 1, items + batch.items
         file.flush()
@@ -140,8 +140,9 @@ def file_groups(sources: Iterable[Source], size: Size) -> Iterator[tuple[Piece, 
         yield tuple(group)
 
 
-def identity_of(pieces: tuple[Piece, ...], stamps: dict[str, str]) -> str:
-    digest = hashlib.sha256()
+def identity_of(seed: str, pieces: tuple[Piece, ...], stamps: dict[str, str]) -> str:
+    """Equal only for the same part of the same input, scored by the same script with the same options."""
+    digest = hashlib.sha256(seed.encode())
     for piece in pieces:
         digest.update(json.dumps([piece.to_json(), stamps[piece.path]]).encode())
     return digest.hexdigest()[:16]

@@ -10,6 +10,7 @@ import glob
 import os
 import shutil
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -114,7 +115,7 @@ def run_share(job: Job, plan: Plan, share: Share, progress: ProgressBar | Progre
     start = template if job.share_model else spawner(job, plan.kind, folder, logs, processes)
     overview = Overview(logs, progress)
     dispatcher = Dispatcher(job, plan.kind, commits, tally, logs, start, overview.tick)
-    status, reason = "failed", "the process was ended from outside"
+    status, reason = "failed", "an unexpected error ended it"
     try:
         dispatcher.run((b for b in plan if share.has(b) and not commits.has(b)), processes)
         status, reason = "share_done", ""
@@ -214,32 +215,46 @@ def sweep_results(job: Job) -> None:
 
 
 def clear(job: Job) -> None:
-    """Everything that a run writes; other files in the folder stay, the script's own among them."""
-    for name in (FOLDER, "logs"):
-        shutil.rmtree(os.path.join(job.output, name), ignore_errors=True)
+    """Everything that a run writes; other files in the folder stay, the script's own among them.
+
+    The record goes first and the plan and its commits in one step, so that a kill in between leaves no mixture.
+    """
     for name in (*RESULTS, job.file_name):
         path = os.path.join(job.output, name)
         if os.path.exists(path):
             os.unlink(path)
+    folder = os.path.join(job.output, FOLDER)
+    if os.path.exists(folder):
+        os.replace(folder, f"{folder}.{uuid.uuid4().hex[:12]}.old")
+    for old in glob.glob(glob.escape(folder) + ".*.old"):
+        shutil.rmtree(old)
+    shutil.rmtree(os.path.join(job.output, "logs"), ignore_errors=True)
 
 
 @contextmanager
 def locked(output: str, share: Share) -> Iterator[None]:
-    """One process for each share. The lock is the kernel's: it goes when the process goes, however it goes."""
+    """One process for a whole run, or one for each share. The lock ends with the process, however that ends."""
     os.makedirs(output, exist_ok=True)
-    with flocked(os.path.join(output, f".scoring-{share.index}-of-{share.count}.lock"), wait=False):
-        yield
+    lock = os.path.join(output, f"{FOLDER}.lock")
+    if share.count == 1:
+        with flocked(lock, wait=False):
+            yield
+    else:
+        own = os.path.join(output, f"{FOLDER}-{share.index}-of-{share.count}.lock")
+        with flocked(lock, wait=False, shared=True), flocked(own, wait=False):
+            yield
 
 
 @contextmanager
-def flocked(path: str, *, wait: bool) -> Iterator[None]:
+def flocked(path: str, *, wait: bool, shared: bool = False) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise BatchResumeError(
+                f"Another process is writing this run ({path} is locked). Wait for it, or end it."
+            ) from None
         yield
-    except BlockingIOError:
-        raise BatchResumeError(
-            f"Another process is writing this run ({path} is locked). Wait for it, or end it."
-        ) from None
     finally:
         os.close(descriptor)

@@ -29,6 +29,7 @@ from scoring_runtime.errors import ScriptError
 __all__ = ["Template"]
 
 LONGEST_MESSAGE = 65536
+CLOSING_SECONDS = 1.0
 
 
 class Template:
@@ -94,10 +95,14 @@ class Template:
         return in_words(json.loads(answer)) if answer else "ended with the template that it was forked from"
 
     def close(self) -> None:
+        """Its closed socket tells it to end, unless it is stuck in init()."""
         if self._popen is not None:
-            self._popen.kill()
-            self._popen.wait()
             self._socket.close()
+            try:
+                self._popen.wait(CLOSING_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._popen.kill()
+                self._popen.wait()
             self._popen = None
 
 

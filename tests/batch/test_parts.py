@@ -5,11 +5,16 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
+import subprocess
+import sys
+from multiprocessing.connection import Connection
 
 import pandas
 import pyarrow.parquet
 import pytest
 
+from scoring_runtime.batch import processes
 from scoring_runtime.batch.assembly import assemble, write_errors
 from scoring_runtime.batch.commits import Commit, Commits, Failure
 from scoring_runtime.batch.cutting import Piece
@@ -21,6 +26,7 @@ from scoring_runtime.batch.processes import default_processes, in_words, visible
 from scoring_runtime.batch.progress import ProgressBar, ProgressOff, clock_text, progress_on
 from scoring_runtime.batch.results import encoder
 from scoring_runtime.batch.run import Overview
+from scoring_runtime.batch.seats import Seat
 from scoring_runtime.batch.tally import Tally
 from scoring_runtime.errors import BatchError, SettingsError
 
@@ -252,3 +258,30 @@ def test_the_entry_script_helper_is_one_object_with_defaults(tmp_path, monkeypat
         logger.removeHandler(handler)
         handler.close()
     assert "hello" in open_text(tmp_path / "logs/user/entry_script_log/process000.log.txt")
+
+
+def test_a_process_that_closed_its_connection_and_lives_on_is_killed(monkeypatch):
+    monkeypatch.setattr(processes, "DYING_SECONDS", 0.05)
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    sleeper = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    with Connection(ours.detach()) as connection, sleeper:
+        process = processes.Spawned(sleeper, connection)
+        process.send("score", "nobody hears this")
+        assert process.ending() == "was killed by SIGKILL (out of memory?)"
+
+
+def test_a_seat_says_what_it_is_busy_with():
+    process = type("Process", (), {"send": lambda self, *message: None})()
+    seat = Seat(1, process)
+    assert repr(seat) == "<Seat process001 starting, 0 handed over>"
+    seat.ready = True
+    seat.hand(batch(4), False)
+    seat.hand(batch(5), False)
+    assert repr(seat) == "<Seat process001 ready, 2 handed over>"
+    seat.run_began(4)
+    assert repr(seat) == "<Seat process001 running 4, 2 handed over>"
+    assert seat.waiting == 1
+    assert seat.deadline(60) == seat.since + 60
+    seat.run_ended()
+    assert seat.deadline(60) == float("inf")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scoring_runtime.batch import seats
-from scoring_runtime.batch.run import Share, run
+from scoring_runtime.batch.run import Share, locked, run
 from scoring_runtime.errors import (
     BatchError,
     BatchInputError,
@@ -84,6 +84,30 @@ def test_a_shared_model_is_initialised_once_for_all_processes(tmp_path, make_job
     assert len(pids) == 1
     assert (record.items_succeeded, record.items_failed) == (7, 1)
     assert errors(tmp_path)[0]["reason"] == "the process was killed by SIGKILL (out of memory?)"
+
+
+def test_a_run_whose_results_were_all_committed_is_only_assembled(tmp_path, make_job, files, monkeypatch):
+    files(3)
+    job = make_job(ECHO)
+
+    def killed(*arguments: object) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("scoring_runtime.batch.run.assemble", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(job)
+    assert json.loads((tmp_path / "out/run.json").read_text())["status"] == "running"
+    assert run(job).sessions == 2
+    assert output(tmp_path) == ["000.txt", "001.txt", "002.txt"]
+
+
+def test_a_shared_init_that_is_stuck_is_killed(make_job, files, monkeypatch):
+    monkeypatch.setattr(seats, "INIT_GRACE_SECONDS", 0.2)
+    monkeypatch.setattr("scoring_runtime.batch.template.CLOSING_SECONDS", 0.1)
+    files(1)
+    with pytest.raises(ScriptInitError, match=r"init\(\) took longer than"):
+        run(make_job(STUCK_INIT, run_timeout_seconds=0.1, share_model=True))
 
 
 def test_a_shared_init_that_raises_is_tried_three_times_a_process(make_job, files):
@@ -460,13 +484,28 @@ def test_a_share_is_an_index_below_a_count():
         Share.parse("2/2")
 
 
-def test_two_runs_into_one_folder_are_refused(tmp_path, make_job, files):
-    from scoring_runtime.batch.run import locked
-
+@pytest.mark.parametrize(("holder", "comer"), [("0/1", "0/1"), ("0/1", "1/2"), ("1/2", "0/1"), ("1/2", "1/2")])
+def test_two_writers_of_the_same_work_are_refused(make_job, files, holder, comer):
     files(1)
     job = make_job(ECHO)
-    with locked(job.output, Share()), pytest.raises(BatchResumeError, match="Another process is writing"):
-        run(job)
+    with locked(job.output, Share.parse(holder)), pytest.raises(BatchResumeError, match="Another process is writing"):
+        run(job, share=Share.parse(comer))
+
+
+def test_a_restart_that_was_killed_leaves_no_mixture(tmp_path, make_job, files, monkeypatch):
+    files(2)
+    run(make_job("def run(mini_batch):\n    return ['old'] * len(mini_batch)"))
+    new = make_job("def run(mini_batch):\n    return ['new'] * len(mini_batch)")
+
+    def killed(path: str, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(new, restart=True)
+    run(new)
+    assert output(tmp_path) == ["new", "new"]
 
 
 def test_an_input_without_files_or_rows_says_so(tmp_path, make_job):
