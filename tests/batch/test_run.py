@@ -53,11 +53,15 @@ def test_a_table_comes_as_a_dataframe_of_about_a_megabyte(tmp_path, make_job, ta
 def test_init_runs_once_in_each_process(tmp_path, make_job, files):
     files(6)
     script = """
-        import os
+        import os, threading, time
+        path = os.environ["AZUREML_BI_OUTPUT_PATH"] + "/inits"
         def init():
-            with open(os.environ["AZUREML_BI_OUTPUT_PATH"] + "/inits", "a") as file:
+            with open(path, "a") as file:
                 file.write(f"{os.getpid()}\\n")
         def run(mini_batch):
+            until = time.monotonic() + 20  # for the other process, so that neither does all the work
+            while len(open(path).read().split()) < 2 and time.monotonic() < until:
+                threading.Event().wait(0.01)
             return [os.getpid()]
     """
     run(make_job(script, mini_batch_size="1", processes=2))
