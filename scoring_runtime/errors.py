@@ -18,6 +18,7 @@ ScoringRuntimeError
  |   |- ScriptTimedOut 500        run() took longer than SCORING_TIMEOUT_MS
  |   |- WorkerLost 502            the worker that ran this request died
  |   |- Overloaded 503            no slot in time; carries Retry-After
+ |       |- NotReady              starting, stuck or shutting down
  |- BatchError(.exit_code)        a batch run cannot start, or did not succeed
  |   |- BatchInputError 4          no input, or it cannot be read
  |   |- BatchThresholdError 5      more failed than was allowed, or nothing succeeded
@@ -40,6 +41,7 @@ __all__ = [
     "HeaderTooLong",
     "MethodNotAllowed",
     "ModelNotFound",
+    "NotReady",
     "Overloaded",
     "PackagingError",
     "PayloadTooLarge",
@@ -158,6 +160,11 @@ class Overloaded(RequestError):
     def __init__(self, message: str, retry_after_seconds: int) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class NotReady(Overloaded):
+    def __init__(self, message: str) -> None:
+        super().__init__(message, 1)
 
 
 class BatchError(ScoringRuntimeError):

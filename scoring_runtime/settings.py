@@ -92,7 +92,9 @@ ROWS: tuple[Row, ...] = (
     Row("app_root", "AML_APP_ROOT", str, DEFAULT_APP_ROOT, "Working folder of the script; on its import path."),
     Row("source_dir", "AZUREML_SOURCE_DIRECTORY", str, None, "One more import folder, relative to the app root."),
     Row("model_dir", "AZUREML_MODEL_DIR", str, None, "The model folder, handed to the script.", flag="--model_dir"),
-    Row("config_file", "AZUREML_CONFIG_FILE", str, None, "A JSON file with any of these settings.", flag="--config_file"),
+    Row(
+        "config_file", "AZUREML_CONFIG_FILE", str, None, "A JSON file with any of these settings.", flag="--config_file"
+    ),
     # sockets and processes
     Row("host", "SCORING_HOST", str, "0.0.0.0", "The address to listen on."),
     Row("port", "SCORING_PORT", int, 5001, "The port to serve on.", flag="--port", minimum=1, maximum=65535),
@@ -108,11 +110,22 @@ ROWS: tuple[Row, ...] = (
     ),
     Row("separate_health", "SEPERATE_HEALTH_ENDPOINT", bool, False, "Listen on the health port too."),
     Row("worker_count", "WORKER_COUNT", int, 1, "Worker processes.", flag="--worker_count", minimum=1, maximum=512),
-    Row("worker_timeout", "WORKER_TIMEOUT", int, 300, "Seconds init() or one run() may keep a worker silent.", minimum=0),
+    Row(
+        "worker_timeout", "WORKER_TIMEOUT", int, 300, "Seconds init() or one run() may keep a worker silent.", minimum=0
+    ),
     Row("worker_preload", "WORKER_PRELOAD", bool, False, "Run init() once and share its memory between workers."),
-    Row("max_requests", "SCORING_MAX_REQUESTS", int, 0, "Replace a worker after this many requests; 0: never.", minimum=0),
+    Row(
+        "max_requests",
+        "SCORING_MAX_REQUESTS",
+        int,
+        0,
+        "Replace a worker after this many requests; 0: never.",
+        minimum=0,
+    ),
     Row("max_requests_jitter", "SCORING_MAX_REQUESTS_JITTER", int, 0, "At most this many more, at random.", minimum=0),
-    Row("graceful_timeout", "SCORING_GRACEFUL_TIMEOUT", int, 30, "Seconds to finish requests after SIGTERM.", minimum=0),
+    Row(
+        "graceful_timeout", "SCORING_GRACEFUL_TIMEOUT", int, 30, "Seconds to finish requests after SIGTERM.", minimum=0
+    ),
     # limits
     Row("scoring_timeout_ms", "SCORING_TIMEOUT_MS", int, 3_600_000, "How long run() may take; 0: no limit.", minimum=0),
     Row(
@@ -135,7 +148,9 @@ ROWS: tuple[Row, ...] = (
     Row("max_queue_length", "SCORING_MAX_QUEUE_LENGTH", int, 4096, "Requests that may wait for a slot.", minimum=0),
     Row("max_queue_wait_ms", "SCORING_MAX_QUEUE_WAIT_MS", int, 300_000, "How long one may wait for a slot.", minimum=1),
     Row("max_body_bytes", "SCORING_MAX_BODY_BYTES", int, 100 * 1024 * 1024, "The largest request body.", minimum=0),
-    Row("header_timeout_ms", "SCORING_HEADER_TIMEOUT_MS", int, 30_000, "A client's time to send its headers.", minimum=1),
+    Row(
+        "header_timeout_ms", "SCORING_HEADER_TIMEOUT_MS", int, 30_000, "A client's time to send its headers.", minimum=1
+    ),
     Row("body_timeout_ms", "SCORING_BODY_TIMEOUT_MS", int, 300_000, "... its body, or to read its answer.", minimum=1),
     Row("keep_alive_seconds", "SCORING_KEEP_ALIVE", int, 75, "How long an idle connection stays open.", minimum=0),
     # what clients see

@@ -37,7 +37,9 @@ def parser() -> argparse.ArgumentParser:
     for row in ROWS:
         if row.flag:
             default = "" if row.default is None or row.secret else f" Default: {row.default}."
-            result.add_argument(row.flag, dest=row.name, metavar=row.name.upper(), help=f"{row.help}{default} [{row.env}]")
+            result.add_argument(
+                row.flag, dest=row.name, metavar=row.name.upper(), help=f"{row.help}{default} [{row.env}]"
+            )
     result.add_argument("--rest", action="store_true", help=argparse.SUPPRESS)
     result.add_argument("--version", action="version", version=f"scoring-runtime {__version__}")
     return result
@@ -169,5 +171,3 @@ def serve(settings: Settings) -> None:
     from scoring_runtime.server.boot import run
 
     run(settings, listeners)
-
-

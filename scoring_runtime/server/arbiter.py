@@ -18,8 +18,8 @@ from gunicorn.errors import HaltServer
 
 from scoring_runtime.errors import ScriptError
 from scoring_runtime.server import logs, wire
-from scoring_runtime.server.boot import FrontProcess
-from scoring_runtime.server.worker import SCRIPT_FAILED, LoadedScript, ScoringWorker, load, report
+from scoring_runtime.server.boot import HELD, FrontProcess, Nursery, WorkerHandle
+from scoring_runtime.server.worker import SCRIPT_FAILED, LoadedScript, load, report
 from scoring_runtime.settings import Settings
 
 __all__ = ["ScoringApplication", "ScoringArbiter"]
@@ -30,13 +30,13 @@ logger = logging.getLogger("azmlinfsrv")
 class ScoringApplication(BaseApplication):  # type: ignore[misc]
     """What gunicorn asks for: a configuration, and an application, which here is the loaded script."""
 
-    def __init__(self, settings: Settings, listeners: list[socket.socket], front: FrontProcess) -> None:
+    def __init__(
+        self, settings: Settings, listeners: list[socket.socket], front: FrontProcess, nursery: Nursery
+    ) -> None:
         self.settings = settings
         self.listeners = listeners
         self.front = front
-        self.channel = front.channel
-        self.table = front.table
-        self.loaded: LoadedScript | None = None
+        self.nursery = nursery
         super().__init__()
 
     def load_config(self) -> None:
@@ -45,7 +45,6 @@ class ScoringApplication(BaseApplication):  # type: ignore[misc]
             "timeout": self.settings.worker_timeout,
             "graceful_timeout": self.settings.graceful_timeout,
             "preload_app": self.settings.worker_preload,
-            "worker_class": ScoringWorker,
             "logger_class": logs.GunicornLog,
             "control_socket_disable": True,
         }
@@ -70,7 +69,7 @@ class ScoringApplication(BaseApplication):  # type: ignore[misc]
     def load(self) -> LoadedScript:
         """Only with WORKER_PRELOAD: init() once, here, its memory shared by every worker that is forked later."""
         logs.set_up(self.settings)
-        self.loaded = load(self.settings)
+        loaded = self.nursery.loaded = load(self.settings)
         threads = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
         if threads:
             logger.warning(
@@ -80,56 +79,64 @@ class ScoringApplication(BaseApplication):  # type: ignore[misc]
             )
         gc.collect()
         gc.freeze()  # or the first collection in each worker would touch, and so copy, every object
-        return self.loaded
+        return loaded
 
-    def wsgi(self) -> Any:
-        return self.load() if self.settings.worker_preload and self.loaded is None else self.loaded
+    def wsgi(self) -> LoadedScript | None:
+        return self.nursery.loaded or self.load()
 
 
-HONOURED = {"workers", "timeout", "graceful_timeout", "pidfile", "proc_name", "user", "group", "umask", "worker_tmp_dir"}
+HONOURED = {"workers", "timeout", "graceful_timeout", "pidfile", "proc_name"}
 
 
 class ScoringArbiter(Arbiter):  # type: ignore[misc]
     """Four differences: it owns a front; workers are replaced before they leave; SIGTERM drains; a bad reload keeps."""
 
-    def __init__(self, app: ScoringApplication) -> None:
+    def __init__(self, app: ScoringApplication, workers: list[WorkerHandle]) -> None:
         self.front = app.front
-        self.table = app.table
-        self.channel = app.channel
+        self.nursery = app.nursery
+        self.table = app.nursery.table
+        self.channel = app.nursery.channel
         self.LISTENERS = [Listener(s) for s in app.listeners]
+        self.WORKERS = {worker.pid: worker for worker in workers}
         self.stopping = False
         self.front_failures = 0
         super().__init__(app)
 
+    def init_signals(self) -> None:
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+
     # workers
 
     def spawn_worker(self) -> int:
-        region = self.table.free_region()
-        if region is None:
-            self.log.error("No room for one more worker: %s is the most.", self.table.regions)
-            return 0
-        self.table.set_header(region, 0, wire.BOOTING)
-        worker_class = self.worker_class
-
-        def placed(*args: Any) -> ScoringWorker:
-            worker = worker_class(*args)
-            worker.region = region
-            worker.retiring = worker.dismissed = False
-            worker.successor = None
-            worker.tmp.notify()  # the clock of WORKER_TIMEOUT runs from here, so that it bounds init() too
-            return worker  # type: ignore[no-any-return]
-
-        self.worker_class = placed
         try:
-            return super().spawn_worker()  # type: ignore[no-any-return]
-        finally:
-            self.worker_class = worker_class
+            worker = self.nursery.spawn()
+        except RuntimeError as error:
+            self.log.error("No room for one more worker: %s.", error)
+            return 0
+        self.WORKERS[worker.pid] = worker
+        return worker.pid
 
     def spawn_workers(self) -> None:
         while len(self.lasting()) < self.num_workers and self.spawn_worker():
             pass
 
-    def lasting(self) -> list[Any]:
+    def murder_workers(self) -> None:
+        """End the workers that have been silent for WORKER_TIMEOUT, in init() or in run()."""
+        for worker in self.WORKERS.values() if self.timeout else ():
+            if time.monotonic() - max(worker.born, self.table.heartbeat(worker.region)) > self.timeout:
+                if not worker.aborted:
+                    self.log.critical("WORKER TIMEOUT (pid:%s)", worker.pid)
+                self.kill_worker(worker.pid, signal.SIGKILL if worker.aborted else signal.SIGABRT)
+                worker.aborted = True
+
+    def kill_worker(self, pid: int, sig: int) -> None:
+        try:
+            os.kill(pid, sig)
+        except ProcessLookupError:
+            pass
+
+    def lasting(self) -> list[WorkerHandle]:
         """The workers that count: a successor does not, as long as its predecessor is there."""
         successors = {w.successor for w in self.WORKERS.values() if w.successor}
         return [w for w in self.WORKERS.values() if w.pid not in successors]
@@ -137,25 +144,26 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
     def manage_workers(self) -> None:
         if self.stopping:
             return
+        self.reap_workers()  # one may have died before the arbiter listened for signals
         if not self.front_alive():
             self.respawn_front()
         self.spawn_workers()
         for worker in sorted(self.lasting(), key=lambda w: w.age)[: max(0, len(self.lasting()) - self.num_workers)]:
             self.retire(worker)
         for worker in list(self.WORKERS.values()):
-            if worker.retiring or self.table.header(worker.region)[1] == wire.LEAVING:
+            if worker.retiring or self.table.state(worker.region) == wire.LEAVING:
                 self.replace(worker)
 
-    def replace(self, worker: Any) -> None:
+    def replace(self, worker: WorkerHandle) -> None:
         """First a successor that serves, then the goodbye."""
         worker.retiring = True
         successor = self.WORKERS.get(worker.successor)
         if successor is None:
-            worker.successor = self.spawn_worker() or None
-        elif self.table.header(successor.region)[1] == wire.SERVING:
+            worker.successor = self.spawn_worker()
+        elif self.table.state(successor.region) == wire.SERVING:
             self.retire(worker)
 
-    def retire(self, worker: Any) -> None:
+    def retire(self, worker: WorkerHandle) -> None:
         if not worker.dismissed:  # a second signal could hit an interpreter that is already on its way out
             worker.dismissed = True
             self.kill_worker(worker.pid, signal.SIGTERM)
@@ -165,8 +173,7 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
         """SIGHUP: every worker gets a successor with the code and model of now; none leaves before that one serves."""
         self.log.info("Reloading: new workers start, and the old ones leave when those are ready")
         if self.app.settings.worker_preload:
-            forget_script(self.app.loaded)
-            self.app.loaded = None
+            forget_script(self.nursery.loaded)
             try:
                 self.app.load()
             except ScriptError as error:
@@ -175,7 +182,7 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
                 return
         for worker in self.lasting():
             worker.retiring = True
-            worker.successor = None
+            worker.successor = 0
         self.wakeup()
 
     def reap_workers(self) -> None:
@@ -194,12 +201,11 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
             if worker is not None:  # as PID 1 there are strangers' orphans too: reaped, and no more
                 self.bury(worker, pid, status)
 
-    def bury(self, worker: Any, pid: int, status: int) -> None:
-        if self.table.header(worker.region)[1] == wire.BOOTING:
+    def bury(self, worker: WorkerHandle, pid: int, status: int) -> None:
+        if self.table.state(worker.region) == wire.BOOTING:
             self.table.clear(worker.region)
         else:  # the front still has to read what ran there; it clears the region
-            self.table.set_header(worker.region, pid, wire.DEAD)
-        worker.tmp.close()
+            self.table.occupy(worker.region, pid, wire.DEAD)
         if os.WIFSIGNALED(status):
             name = signal.Signals(os.WTERMSIG(status)).name
             hint = " Perhaps out of memory?" if name == "SIGKILL" else ""
@@ -217,9 +223,9 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
             raise HaltServer("Worker failed to boot.", self.WORKER_BOOT_ERROR)
         self.log.error("Reload failed; the previous version goes on serving")
         for worker in self.WORKERS.values():
-            if worker.retiring and self.table.header(worker.region)[1] == wire.SERVING:
+            if worker.retiring and self.table.state(worker.region) == wire.SERVING:
                 worker.retiring = worker.dismissed = False
-                worker.successor = None
+                worker.successor = 0
 
     # the front
 
@@ -244,15 +250,15 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
             return
         self.stopping = True
         deadline = time.monotonic() + (self.cfg.graceful_timeout if graceful else 0)
-        self.front.signal(signal.SIGTERM)
         for listener in self.LISTENERS:
-            listener.close()
+            listener.close()  # first, so that the front's are the last, and it decides when the port closes
+        self.front.signal(signal.SIGTERM)
         while self.front.pid and time.monotonic() < deadline and not self.impatient():
             self.reap_workers()
             time.sleep(0.02)
         self.front.signal(signal.SIGKILL)
         for worker in list(self.WORKERS.values()):
-            if self.table.header(worker.region)[1] == wire.BOOTING:
+            if self.table.state(worker.region) == wire.BOOTING:
                 self.kill_worker(worker.pid, signal.SIGKILL)
             else:
                 self.retire(worker)

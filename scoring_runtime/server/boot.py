@@ -7,14 +7,18 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from scoring_runtime import threads
 from scoring_runtime.server import wire
 from scoring_runtime.settings import Settings
 
-__all__ = ["FrontProcess", "run"]
+if TYPE_CHECKING:
+    from scoring_runtime.server.worker import LoadedScript
+
+__all__ = ["HELD", "FrontProcess", "Nursery", "WorkerHandle", "run"]
 
 logger = logging.getLogger("azmlinfsrv")
 
@@ -26,35 +30,97 @@ def run(settings: Settings, listeners: list[socket.socket]) -> NoReturn:
         os.environ.setdefault(name, value)
     print(limits, flush=True)
     channel = wire.Channel()
-    regions = max(32, 4 * settings.worker_count)
-    table = wire.SlotTable(regions, settings.max_concurrent_requests)
+    table = wire.SlotTable(max(32, 4 * settings.worker_count), settings.max_concurrent_requests)
 
     def front_main(lifeline: int) -> None:
         from scoring_runtime.server.front import run_front
 
         run_front(settings, listeners, channel, table, lifeline)
 
-    front = FrontProcess(front_main, channel, table)
-    front.spawn()  # before gunicorn is imported: it starts sooner, and stays smaller
+    # A signal that comes before there is somebody to handle it waits, in each process, until there is.
+    signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
+    # The front and the first workers start before gunicorn is imported: sooner ready, and smaller.
+    front = FrontProcess(front_main)
+    front.spawn()
     from scoring_runtime.server import logs
 
     logs.set_up(settings)
+    nursery = Nursery(settings, listeners, channel, table, lambda: front.lifeline)
+    workers = [] if settings.worker_preload else [nursery.spawn() for _ in range(settings.worker_count)]
     from scoring_runtime.server.arbiter import ScoringApplication, ScoringArbiter
 
     try:
-        ScoringArbiter(ScoringApplication(settings, listeners, front)).run()
+        ScoringArbiter(ScoringApplication(settings, listeners, front, nursery), workers).run()
     finally:
         front.end()
     sys.exit(0)
 
 
+HELD = {
+    *(signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU),
+    *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGCHLD),
+}
+
+
+class WorkerHandle:
+    """A worker as the arbiter sees it."""
+
+    def __init__(self, pid: int, region: int, age: int) -> None:
+        self.pid = pid
+        self.region = region
+        self.age = age
+        self.born = time.monotonic()
+        self.aborted = False
+        self.retiring = False
+        self.dismissed = False
+        self.successor = 0
+
+
+class Nursery:
+    """Forks workers."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        listeners: list[socket.socket],
+        channel: wire.Channel,
+        table: wire.SlotTable,
+        lifeline: Callable[[], int],
+    ) -> None:
+        self.settings = settings
+        self.listeners = listeners
+        self.lifeline = lifeline
+        self.channel = channel
+        self.table = table
+        self.count = 0
+        self.loaded: LoadedScript | None = None  # with WORKER_PRELOAD
+
+    def spawn(self) -> WorkerHandle:
+        """A new worker; in its own process this does not return. Raises RuntimeError when the slot table is full."""
+        region = self.table.free_region()
+        if region is None:
+            raise RuntimeError(f"{self.table.regions} workers are the most")
+        self.table.occupy(region, 0, wire.BOOTING)
+        self.count += 1
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid:
+            return WorkerHandle(pid, region, self.count)
+        for listener in self.listeners:  # only the front accepts; no worker may hold the port open
+            listener.close()
+        os.close(self.lifeline())  # nor keep the front alive when the arbiter is gone
+        from scoring_runtime.server.worker import WorkerProcess
+
+        WorkerProcess(self.settings, self.channel, self.table, region, self.loaded).main()
+        sys.exit(0)
+
+
 class FrontProcess:
     """The arbiter's side of the front process: start it, end it, start it again."""
 
-    def __init__(self, start: Callable[[int], None], channel: wire.Channel, table: wire.SlotTable) -> None:
+    def __init__(self, start: Callable[[int], None]) -> None:
         self.start = start
-        self.channel = channel
-        self.table = table
         self.pid = 0
         self.arbiter = os.getpid()
         self.lifeline = -1
@@ -71,16 +137,13 @@ class FrontProcess:
             os.close(reader)
             self.pid = pid
             return
-        status = 1
+        os.close(self.lifeline)
         try:
-            os.close(self.lifeline)
             self.start(reader)
-            status = 0
-        except BaseException:
+        except Exception:
             logger.exception("The front process failed")
-        finally:
-            sys.stdout.flush()
-            os._exit(status)
+            sys.exit(1)
+        sys.exit(0)
 
     def signal(self, number: int) -> None:
         if not self.pid:  # 0 would be the whole process group
@@ -89,8 +152,6 @@ class FrontProcess:
             os.kill(self.pid, number)
         except ProcessLookupError:
             pass
-
-
 
     def end(self) -> None:
         """Not one moment longer than the arbiter; a worker, which unwinds through here too, leaves it alone."""

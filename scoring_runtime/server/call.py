@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from scoring_runtime.server.identity import Identity
 if TYPE_CHECKING:
     from scoring_runtime.server.protocol import ScoringProtocol
 
-__all__ = ["Call", "FilePool", "error_head"]
+__all__ = ["Call", "FilePool", "error_head", "message_json"]
 
 SPOOL_BYTES = 2 * 1024 * 1024  # from here on a body goes to disk while it arrives
 PAUSE_BYTES = 256 * 1024
@@ -106,6 +106,8 @@ class Call:
             return
         self.chunks.append(data)
         if self.size > SPOOL_BYTES:
+            import tempfile
+
             with tempfile.TemporaryFile(buffering=0) as file:
                 self.fd = os.dup(file.fileno())
             for chunk in self.chunks:
@@ -218,9 +220,11 @@ class NoEvent:
     def set() -> None: ...
 
 
-def error_head(error: RequestError) -> tuple[bytes, bytes]:
-    from scoring_runtime.server.routes import message_json
+def message_json(message: str) -> bytes:
+    return json.dumps({"message": message}).encode()
 
+
+def error_head(error: RequestError) -> tuple[bytes, bytes]:
     body = message_json(str(error))
     head = b"Content-Type: application/json\r\nContent-Length: %d\r\nx-ms-run-function-failed: %s\r\n" % (
         len(body),

@@ -1,4 +1,4 @@
-"""The queue: which request is where, when it has waited or run too long, and what becomes of it when a worker dies."""
+"""The queue: which request is where, and what becomes of it when its worker dies."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import math
 import os
 import signal
 import socket
-import struct
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from scoring_runtime.errors import Overloaded, RequestError, ScriptTimedOut, WorkerLost
+from scoring_runtime.errors import Overloaded, RequestError, WorkerLost
 from scoring_runtime.server import wire
+from scoring_runtime.server.watch import Watch, kill
 from scoring_runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,12 +25,8 @@ __all__ = ["Dispatcher"]
 
 logger = logging.getLogger("azmlinfsrv")
 
-TICK_SECONDS = 0.02
 READ_AHEAD = 8  # below the kernel's default of 10 datagrams in a queue
-READ_AHEAD_MS = 1.0
-LOST_SECONDS = 0.25
-ROOM_FOR_FD = socket.CMSG_SPACE(4)
-get_fd = struct.Struct("i").unpack_from
+READ_AHEAD_MS = 10.0
 
 
 class WorkerState:
@@ -51,8 +47,6 @@ class Dispatcher:
     def __init__(self, settings: Settings, channel: wire.Channel, table: wire.SlotTable) -> None:
         self.channel = channel
         self.table = table
-        self.timeout_ms: int = settings.scoring_timeout_ms
-        self.grace_seconds: float = settings.stuck_grace_ms / 1000
         self.max_queue: int = settings.max_queue_length
         self.max_wait: float = settings.max_queue_wait_ms / 1000
         self.waiting: deque[Call] = deque()
@@ -61,11 +55,9 @@ class Dispatcher:
         self.style = ""
         self.documents: tuple[dict[str, bytes], list[str]] | None = None
         self.on_ready: Callable[[], None] = lambda: None
-        self.run_ms = 5.0  # moving average
+        self.run_ms = 100.0  # moving average; nothing is sent ahead before runs are known to be short
         self.next_id = time.monotonic_ns()  # so that answers to an earlier front's jobs are recognised as such
-        self.death_at = -math.inf
-        self.suspects: dict[int, float] = {}
-        self.ticking: asyncio.TimerHandle | None = None
+        self.watch = Watch(self, settings)
         self.completed = 0
         self.counters = {"timeouts": 0, "rejected": 0, "workers_lost": 0, "gone": 0}
 
@@ -82,7 +74,7 @@ class Dispatcher:
         """After an earlier front died: its jobs are nobody's any more, its workers are to make themselves known."""
         self.channel.take_back()
         for region in range(self.table.regions):
-            pid, state = self.table.header(region)
+            pid, state = self.table.pid(region), self.table.state(region)
             if state == wire.DEAD:
                 self.table.clear(region)
             elif state in (wire.SERVING, wire.LEAVING):
@@ -125,7 +117,7 @@ class Dispatcher:
     # sending
 
     def room(self) -> bool:
-        """As many as can run, plus a few when runs are so short that handing them over would cost more than the wait."""
+        """As many as can run, plus a few when runs are so short that handing over costs more than waiting."""
         ahead = min(READ_AHEAD, int(READ_AHEAD_MS / max(self.run_ms, 0.01)))
         return len(self.flying) < self.slots + (ahead if self.workers else 0)
 
@@ -133,8 +125,7 @@ class Dispatcher:
         call.expires = time.monotonic() + self.max_wait
         if self.waiting or not self.room() or not self.send(call):
             self.waiting.append(call)
-        if self.ticking is None:
-            self.ticking = self.loop.call_later(TICK_SECONDS, self.tick)
+        self.watch.begin()
 
     def send(self, call: Call) -> bool:
         self.next_id += 1
@@ -168,6 +159,18 @@ class Dispatcher:
             place = self.place_of(call.id)
             if place is not None:
                 self.table.tell(*place, wire.ABANDONED, call.id)
+            else:
+                self.recall()
+
+    def recall(self) -> None:
+        """Take back what no worker has taken yet, and send again what is still wanted."""
+        calls = [self.flying.pop(job) for job, *_ in self.channel.take_back() if job in self.flying]
+        for call in reversed(calls):
+            if call.disconnected or call.answered:
+                call.release()
+            else:
+                self.waiting.appendleft(call)
+        self.pump()
 
     # receiving
 
@@ -175,8 +178,8 @@ class Dispatcher:
         receive = self.channel.results_in.recvmsg
         try:
             for _ in range(64):  # then let the loop see to its sockets
-                frame, ancillary, _, _ = receive(wire.FRAME_BYTES, ROOM_FOR_FD)
-                self.received(wire.unpack(frame), get_fd(ancillary[0][2])[0] if ancillary else -1)
+                frame, ancillary, _, _ = receive(wire.FRAME_BYTES, wire.ROOM_FOR_FD)
+                self.received(wire.unpack(frame), wire.get_fd(ancillary[0][2])[0] if ancillary else -1)
         except BlockingIOError:
             pass
         if self.waiting:
@@ -192,7 +195,7 @@ class Dispatcher:
             if call is not None:
                 del self.flying[job]
                 self.completed += 1
-                self.run_ms += (frame[6] - self.run_ms) * 0.05
+                self.run_ms += (frame[6] - self.run_ms) * 0.2
                 if not call.answered:
                     call.answer(frame[2], frame[3], self.body_of(call, frame[4], frame[5], fd), frame[7])
                 call.release()
@@ -226,7 +229,9 @@ class Dispatcher:
 
     # workers come and go
 
-    def worker_ready(self, pid: int, region: int, style: str, documents: dict[str, bytes], supported: list[str]) -> None:
+    def worker_ready(
+        self, pid: int, region: int, style: str, documents: dict[str, bytes], supported: list[str]
+    ) -> None:
         if pid in self.workers:
             return
         worker = self.workers[pid] = WorkerState(pid, region)
@@ -240,8 +245,7 @@ class Dispatcher:
             self.loop.add_reader(worker.pidfd, self.worker_died, worker)
         self.on_ready()
         self.pump()
-        if self.ticking is None:
-            self.ticking = self.loop.call_later(TICK_SECONDS, self.tick)
+        self.watch.begin()
 
     def worker_died(self, worker: WorkerState) -> None:
         if worker.pidfd >= 0:
@@ -249,7 +253,7 @@ class Dispatcher:
             os.close(worker.pidfd)
         self.readable()  # what it said last
         self.workers.pop(worker.pid, None)
-        self.death_at = time.monotonic()
+        self.watch.death_at = time.monotonic()
         for slot in range(self.table.slots):
             call = self.flying.pop(self.table.row(worker.region, slot)[0], None)
             if call is not None:
@@ -267,92 +271,6 @@ class Dispatcher:
         else:
             self.waiting.appendleft(call)
 
-    # time
-
-    def tick(self) -> None:
-        """Every 20 ms while there is something to watch."""
-        self.ticking = None
-        now = time.monotonic()
-        started = self.watch_running(now)
-        self.watch_waiting(now, started)
-        if now - self.death_at < 2:
-            self.watch_lost(now, started)
-        if self.flying or self.waiting or now - self.death_at < 2:
-            self.ticking = self.loop.call_later(TICK_SECONDS, self.tick)
-
-    def watch_running(self, now: float) -> set[int]:
-        started = set()
-        for worker in list(self.workers.values()):
-            if worker.pidfd < 0 and self.table.header(worker.region) != (worker.pid, wire.SERVING) and gone(worker.pid):
-                self.worker_died(worker)
-                continue
-            for slot in range(self.table.slots):
-                job, since = self.table.row(worker.region, slot)
-                call = self.flying.get(job)
-                if call is None:
-                    continue
-                started.add(job)
-                if call.timed_out_at:
-                    self.watch_stuck(worker, slot, call, now)
-                elif self.timeout_ms and not call.streaming and (now - since) * 1000 >= self.timeout_ms:
-                    self.time_out(worker, slot, call, now)
-        return started
-
-    def time_out(self, worker: WorkerState, slot: int, call: Call, now: float) -> None:
-        self.counters["timeouts"] += 1
-        call.timed_out_at = call.signalled_at = now
-        self.interrupt(worker, slot, call)
-        call.fail(ScriptTimedOut(self.timeout_ms))
-
-    def interrupt(self, worker: WorkerState, slot: int, call: Call) -> None:
-        self.table.tell(worker.region, slot, wire.INTERRUPTED, call.id)
-        kill(worker.pid, signal.SIGRTMIN + wire.INTERRUPT_SIGNAL_OFFSET)
-
-    def watch_stuck(self, worker: WorkerState, slot: int, call: Call, now: float) -> None:
-        """A run() that ignores its timeout: remind it, and after the grace period have its worker replaced."""
-        if worker.killed_at:
-            if now - worker.killed_at > 0.3:
-                kill(worker.pid, signal.SIGKILL)
-        elif now - call.timed_out_at >= self.grace_seconds:
-            logger.error(
-                "run() in the worker with pid %s goes on %.0f s after its timeout; the worker is replaced. It is here:",
-                *(worker.pid, now - call.timed_out_at),
-            )
-            kill(worker.pid, signal.SIGRTMIN + wire.WHERE_SIGNAL_OFFSET)
-            worker.killed_at = now
-        elif now - call.signalled_at >= 1:
-            call.signalled_at = now
-            self.interrupt(worker, slot, call)
-
-    def watch_waiting(self, now: float, started: set[int]) -> None:
-        while self.waiting and self.waiting[0].expires < now:
-            self.refuse(self.waiting.popleft())
-        if len(self.flying) > len(started):
-            for call in list(self.flying.values()):
-                if call.id not in started and call.expires < now and not call.answered and not call.streaming:
-                    self.refuse(call)
-
-    def refuse(self, call: Call) -> None:
-        self.counters["rejected"] += 1
-        waited = f"{self.max_wait * 1000:.0f} ms"
-        call.fail(Overloaded(f"The service is overloaded: no slot became free in {waited}.", self.retry_after()))
-
-    def watch_lost(self, now: float, started: set[int]) -> None:
-        """After a death: a job that is in no queue and in no slot was taken by the dead one, and had not started."""
-        missing = self.flying.keys() - started
-        if missing:
-            for job in self.channel.take_back():
-                if job[0] in missing:
-                    missing.discard(job[0])
-                    self.suspects.pop(job[0], None)
-                    self.resubmit(job[0])
-        self.suspects = {job: self.suspects.get(job, now) for job in missing}
-        for job, since in list(self.suspects.items()):
-            if now - since > LOST_SECONDS:
-                del self.suspects[job]
-                self.resubmit(job)
-        self.pump()
-
     def place_of(self, job: int) -> tuple[int, int] | None:
         for worker in self.workers.values():
             for slot in range(self.table.slots):
@@ -366,18 +284,3 @@ class Dispatcher:
             if not call.answered:
                 call.fail(error)
         self.waiting.clear()
-
-
-def kill(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        pass
-
-
-def gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False

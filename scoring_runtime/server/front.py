@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import socket
-import sys
 import time
-from email.utils import formatdate
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import uvloop
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from scoring_runtime.errors import Overloaded, RequestError
+from scoring_runtime.errors import MethodNotAllowed, NotReady, Overloaded
 from scoring_runtime.server import logs, wire
+from scoring_runtime.server.boot import HELD
 from scoring_runtime.server.call import Call, FilePool
 from scoring_runtime.server.cors import Cors
 from scoring_runtime.server.dispatch import Dispatcher
 from scoring_runtime.server.metrics import Metrics
 from scoring_runtime.server.protocol import ScoringProtocol
+from scoring_runtime.server.sockets import BACKLOG
 from scoring_runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ __all__ = ["FrontServer", "run_front"]
 
 logger = logging.getLogger("azmlinfsrv")
 
+NOT_STARTED = "Not ready: init() has not finished yet."
 LOG_SECONDS = 0.02
 BUFFERED_BYTES = 1 << 30  # announced request bodies, all connections together
 
@@ -49,7 +50,9 @@ def run_front(
 class FrontServer:
     """Everything that connections share."""
 
-    def __init__(self, settings: Settings, channel: wire.Channel, table: wire.SlotTable, plain_log: bool = True) -> None:
+    def __init__(
+        self, settings: Settings, channel: wire.Channel, table: wire.SlotTable, plain_log: bool = True
+    ) -> None:
         self.settings = settings
         self.dispatcher = Dispatcher(settings, channel, table)
         self.dispatcher.on_ready = self.worker_ready
@@ -78,8 +81,6 @@ class FrontServer:
     # lifecycle
 
     async def serve(self, listeners: Sequence[socket.socket], lifeline: int) -> None:
-        from scoring_runtime.server.routes import create_app
-
         loop = asyncio.get_running_loop()
         self.stop_event = asyncio.Event()
         self.dispatcher.start(loop)
@@ -87,17 +88,16 @@ class FrontServer:
             loop.add_signal_handler(number, self.stop_event.set)
         for number in (signal.SIGINT, signal.SIGHUP):  # the arbiter's business
             loop.add_signal_handler(number, lambda: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
         loop.add_reader(lifeline, self.stop_event.set)
-        app = create_app(self)
         config = Config(
-            app,
-            http=ScoringProtocol,
+            self.asgi,
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
-            server_header=False,
-            headers=[("Server", "scoring-runtime")],
+            proxy_headers=False,
+            interface="asgi3",
         )
         config.load()
 
@@ -107,21 +107,34 @@ class FrontServer:
         def connection() -> ScoringProtocol:
             return Protocol(config=config, server_state=self.state, app_state={}, _loop=loop)
 
-        servers = [await loop.create_server(connection, sock=sock, backlog=2048) for sock in listeners]
+        self.connection = connection
+        servers = [await loop.create_server(connection, sock=sock, backlog=BACKLOG) for sock in listeners]
         second = loop.create_task(self.every_second())
         await self.stop_event.wait()
         loop.remove_reader(lifeline)
         await self.drain(servers)
         second.cancel()
 
+    async def asgi(self, scope: Any, receive: Any, send: Any) -> None:
+        """The application for everything but scores and health; imported at its first request, or in a quiet moment."""
+        await self.app(scope, receive, send)
+
+    @cached_property
+    def app(self) -> Any:
+        from scoring_runtime.server.routes import create_app
+
+        return create_app(self)
+
     async def every_second(self) -> None:
         while True:
             self.tick_date()
             self.sweep()
             await asyncio.sleep(0.25)
+            if self.started:
+                _ = self.app
 
     def tick_date(self) -> None:
-        date = formatdate(usegmt=True).encode()
+        date = http_date(time.time())
         self.base_lines = b"Server: scoring-runtime\r\nDate: %s\r\n" % date
         self.closing_lines = self.base_lines + b"Connection: close\r\n"
         self.state.default_headers = [(b"server", b"scoring-runtime"), (b"date", date)]
@@ -136,9 +149,7 @@ class FrontServer:
         """Answer everything that has arrived, the accept backlog included; then there is nothing left to reset."""
         self.draining = True
         deadline = time.monotonic() + self.graceful_seconds
-        await asyncio.sleep(0.05)  # let the loop accept what the kernel has already accepted
-        for server in servers:
-            server.close()
+        await self.close_listeners(servers)
         for connection in list(self.state.connections):
             connection.shutdown()
         while self.state.connections and time.monotonic() < deadline:
@@ -152,6 +163,24 @@ class FrontServer:
             await asyncio.sleep(0.1)
         while self.dispatcher.flying and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
+
+    async def close_listeners(self, servers: list[asyncio.base_events.Server]) -> None:
+        """Accept what the kernel has accepted for us, to the last connection, and close in the same breath."""
+        keep = [sock.dup() for server in servers for sock in server.sockets]
+        for server in servers:
+            server.close()
+        await asyncio.sleep(0.01)  # until the loop has let go of its own descriptors
+        for sock in keep:
+            sock.setblocking(False)
+            accepted = []
+            try:
+                while True:
+                    accepted.append(sock.accept()[0])
+            except (BlockingIOError, OSError):
+                sock.close()
+            for connection in accepted:
+                connection.setblocking(False)
+                await self.dispatcher.loop.connect_accepted_socket(self.connection, connection)
 
     # readiness
 
@@ -167,7 +196,7 @@ class FrontServer:
         if self.draining or self.stop_event.is_set():
             return "Not ready: the service is shutting down."
         if not self.started:
-            return "Not ready: init() has not finished yet."
+            return NOT_STARTED
         if not self.dispatcher.workers:
             return "Not ready: no worker is running; a new one is being started."
         if self.dispatcher.stuck:
@@ -184,6 +213,9 @@ class FrontServer:
 
     def submit(self, call: Call) -> None:
         dispatcher = self.dispatcher
+        if call.path != "/score":
+            self.health(call)
+            return
         if not dispatcher.style:
             self.early.append(call)
             return
@@ -191,11 +223,21 @@ class FrontServer:
             if call.method == "OPTIONS":
                 call.answer(200, OPTIONS_HEAD, b"")
             else:
-                from scoring_runtime.errors import MethodNotAllowed
-
                 call.fail(MethodNotAllowed())
             return
         dispatcher.submit(call)
+
+    def health(self, call: Call) -> None:
+        """No module, no queue and no worker between the question and its answer."""
+        reason, good = "", b"Live"
+        if call.path == "/readyz":
+            reason, good = self.not_ready(), b"Ready"
+        elif call.path == "/":
+            reason, good = "" if self.started else NOT_STARTED, b"Healthy"
+        if reason:
+            call.fail(NotReady(reason))
+        else:
+            call.answer(200, HEALTHY_HEAD % len(good), good)
 
     # logs
 
@@ -235,4 +277,19 @@ class FrontServer:
         )
 
 
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def http_date(at: float) -> bytes:
+    """Not strftime, which speaks the language of the locale."""
+    t = time.gmtime(at)
+    day, month = DAYS[t.tm_wday], MONTHS[t.tm_mon - 1]
+    return b"%s, %02d %s %d %02d:%02d:%02d GMT" % (
+        *(day.encode(), t.tm_mday, month.encode(), t.tm_year),
+        *(t.tm_hour, t.tm_min, t.tm_sec),
+    )
+
+
+HEALTHY_HEAD = b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
 OPTIONS_HEAD = b"Content-Type: text/html; charset=utf-8\r\nContent-Length: 0\r\nx-ms-run-function-failed: False\r\n"

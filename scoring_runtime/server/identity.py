@@ -14,7 +14,7 @@ _pool: list[bytes] = []
 
 
 def new_id() -> bytes:
-    """A version 4 UUID; random bytes are asked for 256 at a time, since a system call each would cost more than all else."""
+    """A version 4 UUID. Random bytes come 256 ids at a time: one system call each would cost more than the rest."""
     if not _pool:
         text = os.urandom(16 * 256).hex()
         for start in range(0, len(text), 32):

@@ -69,7 +69,6 @@ class Job:
             http_version=self.version,
         )
 
-
     def file(self) -> BinaryIO:
         """A large body as a file, from its start."""
         os.lseek(self.fd, 0, os.SEEK_SET)

@@ -78,7 +78,9 @@ def hook_print() -> None:
         return
     target = logging.getLogger("azmlinfsrv.print")
 
-    def print_to_log(*objects: object, sep: str | None = " ", end: str | None = "\n", file: Any = None, flush: bool = False) -> None:
+    def print_to_log(
+        *objects: object, sep: str | None = " ", end: str | None = "\n", file: Any = None, flush: bool = False
+    ) -> None:
         if file is None or file is sys.stdout:
             target.info("%s", (" " if sep is None else sep).join(map(str, objects)))
         else:

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with a short way for /score: no task and no ASGI messages, from the parser to the queue.
+"""uvicorn's HTTP protocol with a short way for scores and health: no task, no ASGI messages, from parser to queue.
 
 Every other path takes the ordinary way, through the ASGI application in routes.py. What a client may do to us (send
 slowly, send too much, leave) is bounded here, by one deadline a connection that the front's sweep looks at.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_to_bytes
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -24,24 +23,27 @@ from scoring_runtime.errors import (
 )
 from scoring_runtime.server.call import Call, error_head
 from scoring_runtime.server.identity import identify
+from scoring_runtime.server.target import normal_target, split_target, wanted_headers
 
 if TYPE_CHECKING:
     import asyncio
 
     from scoring_runtime.server.front import FrontServer
 
-__all__ = ["ScoringProtocol", "wanted_headers"]
+__all__ = ["ScoringProtocol"]
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 256
 DISCARD_SECONDS = 5.0
-SCORE_METHODS = (b"POST", b"GET", b"OPTIONS", b"HEAD")
 
-# The headers that the front itself looks at.
-LOOKED_AT = frozenset(
-    b"x-request-id x-ms-request-id x-ms-client-request-id traceid host content-length transfer-encoding expect origin "
-    b"access-control-request-method access-control-request-headers referer user-agent".split()
-)
+# What is answered without ASGI. Health is, so that nothing can go wrong with it.
+HEALTH_METHODS = frozenset({b"GET", b"HEAD"})
+SHORT_WAY = {
+    "/score": frozenset({b"POST", b"GET", b"OPTIONS", b"HEAD"}),
+    "/": HEALTH_METHODS,
+    "/livez": HEALTH_METHODS,
+    "/readyz": HEALTH_METHODS,
+}
 
 
 class ScoringProtocol(HttpToolsProtocol):
@@ -78,7 +80,7 @@ class ScoringProtocol(HttpToolsProtocol):
         self.active = self.call = None
         super().connection_lost(exc)
 
-    def eof_received(self) -> bool:
+    def eof_received(self) -> bool:  # type: ignore[override]
         """The client sends no more. It may still read, unless its request only waits in the queue."""
         self.half_closed = True
         call = self.active
@@ -140,7 +142,7 @@ class ScoringProtocol(HttpToolsProtocol):
             path, query = "/score", b""
         else:
             path, query = split_target(url)
-        if path != "/score" or method not in SCORE_METHODS:
+        if method not in SHORT_WAY.get(path, ()):
             self.deadline = math.inf
             self.asgi_request(normal_target(path, query), found)
             return
@@ -185,6 +187,8 @@ class ScoringProtocol(HttpToolsProtocol):
     def check(self, call: Call, found: dict[bytes, bytes]) -> None:
         """What can be refused before the body is read."""
         front = self.front
+        if call.path != "/score":
+            return
         if front.dispatcher.style and front.dispatcher.style != "raw" and call.method in ("OPTIONS", "HEAD"):
             if call.method == "HEAD":
                 raise MethodNotAllowed
@@ -263,8 +267,9 @@ class ScoringProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.pipeline:
             cycle, app = self.pipeline.pop()
-            if isinstance(cycle, Call):
-                self.begin_pipelined(cycle)
+            call: Any = cycle
+            if isinstance(call, Call):
+                self.begin_pipelined(call)
             else:
                 self._start_asgi_task(cycle, app)
 
@@ -279,7 +284,11 @@ class ScoringProtocol(HttpToolsProtocol):
     def log(self, call: Call, status: int, length: int | None) -> None:
         front = self.front
         elapsed = time.perf_counter() - call.began
-        front.metrics.observe(status, elapsed)
+        score = call.path == "/score"
+        if score:
+            front.metrics.observe(status, elapsed)
+        elif call.path != "/":
+            return  # probes ask every few seconds, and nobody wants to read it
         path = f"{call.path}?{call.query.decode('latin-1')}" if call.query else call.path
         referer = agent = "-"
         for name, value in call.headers:
@@ -288,7 +297,9 @@ class ScoringProtocol(HttpToolsProtocol):
             elif name == b"referer":
                 referer = value.decode("latin-1")
         host = self.client[0] if self.client else "-"
-        front.log((time.time(), call.method, path, status, elapsed * 1e3, length, host, call.version, referer, agent, True))
+        front.log(
+            (time.time(), call.method, path, status, elapsed * 1e3, length, host, call.version, referer, agent, score)
+        )
 
     # refusing whole connections
 
@@ -352,32 +363,3 @@ DEPRECATED = (
     "x-ms-request-id header has been deprecated and will be removed from future versions of the server. "
     "Please use x-ms-client-request-id."
 )
-
-
-def wanted_headers(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """The headers that the front looks at; repeated ones joined, as the reference's are."""
-    found: dict[bytes, bytes] = {}
-    for name, value in headers:
-        if name in LOOKED_AT:
-            found[name] = value if name not in found else b"%s,%s" % (found[name], value)
-    return found
-
-
-def split_target(target: bytes) -> tuple[str, bytes]:
-    """Path, percent-decoded, and query of a request target in any of its forms."""
-    path, _, query = target.partition(b"?")
-    if not path.startswith(b"/") and b"://" in path:  # absolute form
-        rest = path.partition(b"://")[2]
-        path = b"/" + rest.partition(b"/")[2]
-    path = b"/" + path.lstrip(b"/")
-    if b"%" in path:
-        path = unquote_to_bytes(path)
-    return path.decode("utf-8", "replace"), query.partition(b"#")[0]
-
-
-def normal_target(path: str, query: bytes) -> bytes:
-    """A target that uvicorn's URL parser takes, of which the ASGI way sees the same path."""
-    from urllib.parse import quote
-
-    encoded = quote(path, safe="/:@!$&'()*+,;=-._~").encode()
-    return b"%s?%s" % (encoded, query) if query else encoded

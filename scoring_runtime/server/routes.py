@@ -1,8 +1,7 @@
-"""Everything but /score: health, Swagger and metrics, as an ASGI application."""
+"""Everything but scores and health: Swagger, metrics, and paths that are not there; an ASGI application."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -12,25 +11,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from scoring_runtime.server.call import message_json
 from scoring_runtime.server.identity import identify
-from scoring_runtime.server.protocol import wanted_headers
+from scoring_runtime.server.target import wanted_headers
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from scoring_runtime.server.front import FrontServer
 
-__all__ = ["create_app", "message_json"]
+__all__ = ["create_app"]
 
 NOT_FOUND = (
     "The requested URL was not found on the server. If you entered the URL manually please check your spelling and "
     "try again."
 )
 NOT_ALLOWED = "The method is not allowed for the requested URL."
-
-
-def message_json(message: str) -> bytes:
-    return json.dumps({"message": message}).encode()
 
 
 def answer(status: int, message: str, **headers: str) -> Response:
@@ -41,17 +37,8 @@ def answer(status: int, message: str, **headers: str) -> Response:
 def create_app(front: FrontServer) -> ASGIApp:
     """The one place where paths meet what answers them."""
 
-    async def health(request: Request) -> Response:
-        if front.started:
-            return Response(b"Healthy", media_type="text/plain")
-        return answer(503, "Not ready: init() has not finished yet.", **{"Retry-After": "1"})
-
-    async def live(request: Request) -> Response:
-        return Response(b"Live", media_type="text/plain")
-
-    async def ready(request: Request) -> Response:
-        reason = front.not_ready()
-        return answer(503, reason, **{"Retry-After": "1"}) if reason else Response(b"Ready", media_type="text/plain")
+    async def options(request: Request) -> Response:
+        return Response(b"", headers={"Allow": "GET, HEAD, OPTIONS"}, media_type="text/html")
 
     async def swagger(request: Request) -> Response:
         from scoring_runtime.server.swagger import lookup
@@ -76,10 +63,9 @@ def create_app(front: FrontServer) -> ASGIApp:
     identified = Identified(front)
     app = Starlette(
         routes=[
-            Route("/", identified(health)),
-            Route("/livez", live),
-            Route("/readyz", ready),
+            Route("/", identified(options), methods=["OPTIONS"]),  # GET and HEAD of health never come here
             Route("/metrics", metrics),
+            Route("/swagger.json", identified(options), methods=["OPTIONS"]),
             Route("/swagger.json", identified(swagger)),
             Route("/score", not_allowed, methods=["PUT", "DELETE", "PATCH"]),
         ],
@@ -102,9 +88,7 @@ class Identified:
         async def with_identity(request: Request) -> Response:
             found = wanted_headers(request.scope["headers"])
             identity, error = identify(found, self.front.version_line)
-            if request.method == "OPTIONS":
-                response = Response(b"", headers={"Allow": "GET, HEAD, OPTIONS"}, media_type="text/html")
-            elif error is not None:
+            if error is not None:
                 response = answer(error.status, str(error))
             else:
                 response = await endpoint(request)

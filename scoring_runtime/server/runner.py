@@ -1,19 +1,15 @@
-"""Scores jobs in a worker: one at a time on the main thread, in several threads, or as tasks of an async run()."""
+"""Scores jobs in a worker: one at a time on the main thread, or in several threads."""
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
-import ctypes
-import inspect
 import logging
 import os
 import signal
-import socket
-import struct
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from inspect import iscoroutinefunction
+from types import CoroutineType
 from typing import Any
 
 from scoring_runtime.errors import RequestError, ScriptFailed
@@ -21,14 +17,12 @@ from scoring_runtime.server import wire
 from scoring_runtime.server.inputs import Inputs, Job
 from scoring_runtime.server.outputs import INTERNAL_ERROR, SCRIPT_FAILED, Answer, Encoder, error_answer, message_json
 
-__all__ = ["AsyncRunner", "MainThreadRunner", "ScoringTimeout", "ThreadsRunner", "choose_runner"]
+__all__ = ["MainThreadRunner", "Runner", "ScoringTimeout", "Slot", "ThreadsRunner", "choose_runner", "format_exception"]
 
 logger = logging.getLogger("azmlinfsrv")
 
 INTERRUPT_SIGNAL = signal.SIGRTMIN + wire.INTERRUPT_SIGNAL_OFFSET
 PAUSE_SECONDS = 0.005
-ROOM_FOR_FD = socket.CMSG_SPACE(4)
-get_fd = struct.Struct("i").unpack_from
 put_word = wire.WORD.pack_into
 put_clock = wire.CLOCK.pack_into
 
@@ -99,13 +93,13 @@ class Runner:
     def take(self, flags: int = 0) -> Job | None:
         """The next job, or None when there was none for half a second, or it is of no use any more."""
         try:
-            frame, ancillary, _, _ = self.jobs.recvmsg(wire.FRAME_BYTES, ROOM_FOR_FD, flags)
+            frame, ancillary, _, _ = self.jobs.recvmsg(wire.FRAME_BYTES, wire.ROOM_FOR_FD, flags)
         except BlockingIOError:
             return None
         fields = wire.unpack(frame)
         if not fields[0]:
             return None
-        fd = get_fd(ancillary[0][2])[0] if ancillary else -1
+        fd = wire.get_fd(ancillary[0][2])[0] if ancillary else -1
         if time.monotonic() > fields[1]:  # it waited too long, and was answered 503
             self.send((wire.SKIPPED, fields[0]))
             if fd >= 0:
@@ -125,7 +119,9 @@ class Runner:
         elif job.fd >= 0:
             wire.write_file([body], job.fd)
             size = len(body)
-            self.send((wire.RESULT, job.id, answer.status, answer.head, wire.OWN_FILE, size, elapsed_ms, answer.own_ids))
+            self.send(
+                (wire.RESULT, job.id, answer.status, answer.head, wire.OWN_FILE, size, elapsed_ms, answer.own_ids)
+            )
         else:
             fd = wire.write_file([body])
             where = (wire.SENT_FILE, len(body))
@@ -202,7 +198,9 @@ class MainThreadRunner(Runner):
                 start = time.perf_counter()
                 slot.running = job.id
                 result = self.inputs.target(**arguments)
-                if inspect.iscoroutine(result):  # an async run() behind a decorator that hides it
+                if isinstance(result, CoroutineType):  # an async run() behind a decorator that hides it
+                    import asyncio
+
                     result = asyncio.run(result)
                 slot.running = 0
                 elapsed_ms = (time.perf_counter() - start) * 1e3
@@ -257,6 +255,8 @@ class MainThreadRunner(Runner):
 
 def drained(pieces: AsyncIterator[bytes]) -> Iterator[bytes]:
     """An async stream, one piece at a time, where no event loop runs."""
+    import asyncio
+
     loop = asyncio.new_event_loop()
     try:
         while True:
@@ -298,14 +298,15 @@ class ThreadsRunner(MainThreadRunner):
                 if job is None:
                     continue
                 slot.start(job.id)
-                # A context of its own for each run(), as each would have in a process of its own.
-                contextvars.copy_context().run(self.score, job, slot)
+                self.score(job, slot)
                 slot.finish()
                 self.done(job)
             except ScoringTimeout:
                 continue  # it arrived after the run() that it was meant for
 
     def interrupt_threads(self) -> None:
+        import ctypes
+
         for slot in self.slots:
             if slot.interrupted():
                 slot.running = 0
@@ -313,120 +314,9 @@ class ThreadsRunner(MainThreadRunner):
                 raise_in(ctypes.c_ulong(slot.thread_id), ctypes.py_object(ScoringTimeout))
 
 
-class AsyncRunner(Runner):
-    """`async def run`: tasks of one loop on the main thread, as many at a time as there are slots."""
-
-    def run_forever(self) -> None:
-        asyncio.run(self.serve())
-
-    async def serve(self) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.free = list(self.slots)
-        self.tasks: dict[asyncio.Task[None], Slot] = {}
-        signal.signal(INTERRUPT_SIGNAL, lambda *_: self.interrupt())
-        self.loop.add_reader(self.jobs, self.readable)
-        while self.keep_going():
-            self.beat()
-            await asyncio.sleep(0.2)
-        self.loop.remove_reader(self.jobs)
-        while self.tasks:
-            self.beat()
-            await asyncio.wait(list(self.tasks), timeout=0.2)
-
-    def interrupt(self) -> None:
-        current = self.tasks.get(asyncio.current_task(self.loop))  # type: ignore[arg-type]
-        if current is not None and current.interrupted():  # it blocks the loop, so no cancellation would reach it
-            current.running = 0
-            raise ScoringTimeout("SCORING_TIMEOUT_MS is over")
-        self.loop.call_soon_threadsafe(self.interrupt_tasks)
-
-    def readable(self) -> None:
-        if not self.free or not self.keep_going():
-            return
-        job = self.take(socket.MSG_DONTWAIT)
-        if job is None:
-            return
-        slot = self.free.pop()
-        slot.start(job.id)
-        task = self.loop.create_task(self.score(job, slot))
-        self.tasks[task] = slot
-        task.add_done_callback(self.forget)
-        if not self.free:
-            self.loop.remove_reader(self.jobs)
-
-    def forget(self, task: asyncio.Task[None]) -> None:
-        slot = self.tasks.pop(task)
-        slot.finish()
-        if not self.free and self.keep_going():
-            self.loop.add_reader(self.jobs, self.readable)
-        self.free.append(slot)
-
-    def interrupt_tasks(self) -> None:
-        for task, slot in self.tasks.items():
-            if slot.interrupted():
-                slot.running = 0
-                task.cancel("SCORING_TIMEOUT_MS is over")
-
-    async def score(self, job: Job, slot: Slot) -> None:
-        elapsed_ms = 0.0
-        try:
-            arguments = self.inputs(job)
-            start = time.perf_counter()
-            slot.running = job.id
-            try:
-                result = await self.inputs.target(**arguments)
-            finally:
-                slot.running = 0
-            elapsed_ms = (time.perf_counter() - start) * 1e3
-        except BaseException as error:
-            self.answer(job, self.failure(error), elapsed_ms)
-            self.done(job)
-            return
-        try:
-            answer = self.encode(result, elapsed_ms)
-        except BaseException as error:
-            answer = self.unwritable(error)
-        if answer.stream is None:
-            self.answer(job, answer, elapsed_ms)
-        else:
-            await self.stream(job, answer, answer.stream, elapsed_ms, slot)
-        self.done(job)
-
-    async def stream(
-        self, job: Job, answer: Answer, pieces: Iterator[bytes] | AsyncIterator[bytes], elapsed_ms: float, slot: Slot
-    ) -> None:
-        source = pieces if isinstance(pieces, AsyncIterator) else one_by_one(pieces)
-        begun = False
-        try:
-            async for piece in source:
-                if not begun:
-                    self.head(job, answer, elapsed_ms)
-                    begun = True
-                while slot.paused(job.id):
-                    await asyncio.sleep(PAUSE_SECONDS)
-                if slot.abandoned(job.id):
-                    break
-                if piece:
-                    self.chunk(job, piece)
-            if not begun:
-                self.head(job, answer, elapsed_ms)
-        except BaseException as error:
-            if not begun:
-                self.answer(job, self.failure(error), elapsed_ms)
-                return
-            logger.error("Encountered Exception: %s", format_exception(error))
-            self.send((wire.BROKEN, job.id))
-        else:
-            self.send((wire.END, job.id))
-
-
-async def one_by_one(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    for piece in pieces:
-        yield piece
-        await asyncio.sleep(0)
-
-
 def choose_runner(run: Callable[..., Any], slots: int) -> type[Runner]:
-    if inspect.iscoroutinefunction(run):
+    if iscoroutinefunction(run):
+        from scoring_runtime.server.async_runner import AsyncRunner
+
         return AsyncRunner
     return MainThreadRunner if slots == 1 else ThreadsRunner

@@ -34,6 +34,11 @@ READY, RESULT, HEAD, CHUNK, END, BROKEN, SKIPPED = range(7)
 # Where the body of a frame is.
 INLINE, OWN_FILE, SENT_FILE = range(3)
 
+# One descriptor beside a frame (socket.send_fds and recv_fds would drop the flags that keep us from blocking).
+ROOM_FOR_FD = socket.CMSG_SPACE(4)
+get_fd = struct.Struct("i").unpack_from
+put_fd = struct.Struct("i").pack
+
 pack = marshal.dumps
 unpack = marshal.loads
 
@@ -71,9 +76,9 @@ class Channel:
         taken = []
         try:
             while True:
-                frame, fds, _, _ = socket.recv_fds(self.jobs_out, FRAME_BYTES, 1, socket.MSG_DONTWAIT)
-                for fd in fds:
-                    os.close(fd)
+                frame, ancillary, _, _ = self.jobs_out.recvmsg(FRAME_BYTES, ROOM_FOR_FD, socket.MSG_DONTWAIT)
+                if ancillary:
+                    os.close(get_fd(ancillary[0][2])[0])
                 taken.append(unpack(frame))
         except BlockingIOError:
             return [job for job in taken if job[0]]
@@ -86,7 +91,7 @@ INTERRUPTED, ABANDONED, PAUSED = 16, 24, 32
 WORD = struct.Struct("@Q")
 CLOCK = struct.Struct("@d")
 START = struct.Struct("@Qd")
-HEADER = struct.Struct("@QQ")  # per region: pid, state
+HEADER = struct.Struct("@QQd")  # per region: pid, state, last heartbeat
 EMPTY, BOOTING, SERVING, LEAVING, DEAD = range(5)
 
 
@@ -110,18 +115,28 @@ class SlotTable:
             return 0, 0.0
         return job, since
 
-    def header(self, region: int) -> tuple[int, int]:
-        return HEADER.unpack_from(self.memory, region * self.region_bytes)
+    def pid(self, region: int) -> int:
+        return HEADER.unpack_from(self.memory, region * self.region_bytes)[0]  # type: ignore[no-any-return]
 
-    def set_header(self, region: int, pid: int, state: int) -> None:
-        HEADER.pack_into(self.memory, region * self.region_bytes, pid, state)
+    def state(self, region: int) -> int:
+        return HEADER.unpack_from(self.memory, region * self.region_bytes)[1]  # type: ignore[no-any-return]
+
+    def heartbeat(self, region: int) -> float:
+        return HEADER.unpack_from(self.memory, region * self.region_bytes)[2]  # type: ignore[no-any-return]
+
+    def beat(self, region: int, now: float) -> None:
+        CLOCK.pack_into(self.memory, region * self.region_bytes + 16, now)
+
+    def occupy(self, region: int, pid: int, state: int) -> None:
+        WORD.pack_into(self.memory, region * self.region_bytes, pid)
+        WORD.pack_into(self.memory, region * self.region_bytes + 8, state)
 
     def clear(self, region: int) -> None:
         start = region * self.region_bytes
         self.memory[start : start + self.region_bytes] = bytes(self.region_bytes)
 
     def free_region(self) -> int | None:
-        return next((r for r in range(self.regions) if self.header(r)[1] == EMPTY), None)
+        return next((r for r in range(self.regions) if self.state(r) == EMPTY), None)
 
     def tell(self, region: int, slot: int, word: int, job: int) -> None:
         WORD.pack_into(self.memory, self.offset(region, slot) + word, job)
@@ -150,4 +165,4 @@ def read_file(fd: int, size: int) -> bytes:
 
 def attach(sock: socket.socket, frame: bytes, fd: int, flags: int = 0) -> None:
     """Send a frame with a descriptor."""
-    socket.send_fds(sock, [frame], [fd], flags)
+    sock.sendmsg([frame], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, put_fd(fd))], flags)

@@ -12,22 +12,21 @@ import time
 from types import FrameType
 from typing import Any
 
-from gunicorn.workers.base import Worker
-
 from scoring_runtime import schemas
 from scoring_runtime.errors import ScriptError, ScriptInitError
 from scoring_runtime.script import Script, extend_path, load_script, model_listing
 from scoring_runtime.server import logs, wire
+from scoring_runtime.server.boot import HELD
 from scoring_runtime.server.inputs import Inputs, choose
 from scoring_runtime.server.outputs import Encoder
 from scoring_runtime.server.runner import Runner, Slot, choose_runner
 from scoring_runtime.settings import Settings
 
-__all__ = ["LoadedScript", "ScoringWorker", "load"]
+__all__ = ["SCRIPT_FAILED", "LoadedScript", "WorkerProcess", "load", "report"]
 
 logger = logging.getLogger("azmlinfsrv")
 
-SCRIPT_FAILED = 3  # gunicorn ends the whole server on this exit code
+SCRIPT_FAILED = 3  # the arbiter ends the whole server on this exit code
 
 
 class LoadedScript:
@@ -100,82 +99,91 @@ def report(error: ScriptError, settings: Settings) -> None:
             logger.info(line)
 
 
-class ScoringWorker(Worker):  # type: ignore[misc]
-    """gunicorn's worker, whose requests come from the front."""
+class WorkerProcess:
+    """The life of a worker process, after the fork."""
 
-    region: int = -1  # set by the arbiter before the fork
+    def __init__(
+        self, settings: Settings, channel: wire.Channel, table: wire.SlotTable, region: int, loaded: LoadedScript | None
+    ) -> None:
+        self.settings = settings
+        self.channel = channel
+        self.table = table
+        self.region = region
+        self.loaded = loaded
+        self.arbiter = os.getppid()
+        self.alive = True
+        self.last_beat = time.monotonic()
+        self.limit: int = settings.max_requests
+        if self.limit:
+            self.limit += random.Random().randint(0, settings.max_requests_jitter)
 
-    def load_wsgi(self) -> None:
-        """gunicorn's name for loading the application."""
-        self.settings: Settings = self.app.settings
-        self.channel: wire.Channel = self.app.channel
-        self.table: wire.SlotTable = self.app.table
-        self.table.set_header(self.region, os.getpid(), wire.BOOTING)
-        for listener in self.sockets:  # only the front accepts; no worker may hold the port open
-            listener.close()
-        if self.app.loaded is None:
-            logs.set_up(self.settings)
+    def main(self) -> None:
+        """Load unless it was preloaded, then score; ends the process if the script cannot be served."""
+        self.table.occupy(self.region, os.getpid(), wire.BOOTING)
+        self.init_signals()
+        gunicorn = logging.getLogger("gunicorn.error")
+        gunicorn.info("Booting worker with pid: %s", os.getpid())
         try:
-            self.loaded: LoadedScript = self.app.loaded or load(self.settings)
+            loaded = self.loaded or load(self.settings)
         except ScriptError as error:
             report(error, self.settings)
             sys.stdout.flush()
             sys.exit(SCRIPT_FAILED)
+        self.score(loaded)
+        gunicorn.info("Worker exiting (pid: %s)", os.getpid())
 
-    def run(self) -> None:
+    def score(self, loaded: LoadedScript) -> None:
         slots = [Slot(self.table, self.region, n) for n in range(self.table.slots)]
-        runner_class = choose_runner(self.loaded.inputs.target, len(slots))
-        self.runner: Runner = runner_class(
-            self.channel,
-            slots,
-            self.loaded.inputs,
-            Encoder(self.settings.allow_nan),
-            self.beat,
-            self.keep_going,
-        )
-        self.last_beat = time.monotonic()
-        self.limit = self.settings.max_requests
-        if self.limit:
-            self.limit += random.randint(0, self.settings.max_requests_jitter)
-        self.table.set_header(self.region, os.getpid(), wire.SERVING)
+        runner_class = choose_runner(loaded.inputs.target, len(slots))
+        encode = Encoder(self.settings.allow_nan)
+        self.runner: Runner = runner_class(self.channel, slots, loaded.inputs, encode, self.beat, self.keep_going)
+        self.ready = (wire.READY, os.getpid(), self.region, loaded.inputs.style, *loaded.documents)
+        self.table.occupy(self.region, os.getpid(), wire.SERVING)
         signal.signal(signal.SIGRTMIN + wire.ANNOUNCE_SIGNAL_OFFSET, self.announce)
         self.announce()
         logger.info("Worker with pid %s ready for serving traffic", os.getpid())
         self.runner.run_forever()
-        self.table.set_header(self.region, os.getpid(), wire.LEAVING)
+        self.table.occupy(self.region, os.getpid(), wire.LEAVING)
 
     def announce(self, *_: Any) -> None:
         """Tell the front that this worker serves, and what; a new front asks for it."""
-        self.runner.send((wire.READY, os.getpid(), self.region, self.loaded.inputs.style, *self.loaded.documents))
+        self.runner.send(self.ready)
 
     def beat(self) -> None:
         now = time.monotonic()
         if now - self.last_beat > 0.4:
             self.last_beat = now
-            self.notify()
-            if os.getppid() != self.ppid:  # the arbiter is gone, and with it the one who would end us
+            self.table.beat(self.region, now)
+            if os.getppid() != self.arbiter:  # it is gone, and with it the one who would end us
                 self.alive = False
 
     def keep_going(self) -> bool:
         if self.limit and self.runner.served >= self.limit:
             # It goes on serving: the arbiter starts a successor first, and says when to leave.
             logger.info("Worker with pid %s has served %s requests and will be replaced", os.getpid(), self.limit)
-            self.table.set_header(self.region, os.getpid(), wire.LEAVING)
+            self.table.occupy(self.region, os.getpid(), wire.LEAVING)
             self.limit = 0
-        return bool(self.alive)
+        return self.alive
 
     def init_signals(self) -> None:
-        super().init_signals()
+        for number in range(1, signal.SIGRTMIN):
+            if callable(signal.getsignal(number)) and number != signal.SIGINT:
+                signal.signal(number, signal.SIG_DFL)  # the arbiter's own
+        signal.signal(signal.SIGTERM, self.leave)
+        signal.siginterrupt(signal.SIGTERM, False)
         # These reach the whole process group; the arbiter alone decides, and drains first.
-        for number in (signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
             signal.signal(number, ignore)
-        signal.set_wakeup_fd(-1)
         # Says where a stuck run() is, even when it holds the interpreter lock; the front asks before it ends a worker.
         faulthandler.register(signal.SIGRTMIN + wire.WHERE_SIGNAL_OFFSET, all_threads=True)
         faulthandler.enable()
-        signal.signal(signal.SIGABRT, self.handle_abort)
+        signal.signal(signal.SIGABRT, self.abort)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
 
-    def handle_abort(self, sig: int, frame: FrameType | None) -> None:
+    def leave(self, *_: Any) -> None:
+        self.alive = False
+
+    def abort(self, sig: int, frame: FrameType | None) -> None:
         """WORKER_TIMEOUT is over: say where the worker was, and go without asking user code."""
         import traceback
 

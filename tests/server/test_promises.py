@@ -149,7 +149,10 @@ def test_a_run_that_nothing_stops_turns_readiness_red_and_its_worker_is_replaced
         [pid] = server.workers()
         assert server.post({"do": "hold", "for": 60}).status_code == 500
         refusal = server.client.get("/readyz")
-        assert (refusal.status_code, refusal.json()) == (503, {"message": "Not ready: every run() is past its timeout."})
+        assert (refusal.status_code, refusal.json()) == (
+            503,
+            {"message": "Not ready: every run() is past its timeout."},
+        )
         assert server.post({"do": "nothing"}, timeout=20).json() != {"pid": pid}  # it waited, and was served
         assert not alive(pid)
         assert "hold_the_interpreter" in server.err()  # where it was stuck
