@@ -8,6 +8,7 @@ Start reading here:
 - `api`            what a score.py may import: rawhttp, AMLRequest, AMLResponse, Model
 - `schemas`        what run()'s decorators declare, and how JSON becomes its arguments
 - `server`         front (sockets, queue) -> worker (init, run); the arbiter keeps both alive
+- `batch`          plan -> workers -> commits -> assembly: files and tables scored exactly once
 """
 
 __version__ = "0.1.0"

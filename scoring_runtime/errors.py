@@ -19,7 +19,10 @@ ScoringRuntimeError
  |   |- WorkerLost 502            the worker that ran this request died
  |   |- Overloaded 503            no slot in time; carries Retry-After
  |       |- NotReady              starting, stuck or shutting down
- |- BatchError                    a batch run cannot start, or crossed its error threshold
+ |- BatchError(.exit_code)        a batch run cannot start, or did not succeed
+ |   |- BatchInputError 4          no input, or it cannot be read
+ |   |- BatchThresholdError 5      more failed than was allowed, or nothing succeeded
+ |   |- BatchResumeError 6         the output folder holds another run, or is in use
  |- DeployError                   registry, image or service operations
      |- ModelNotFound, PackagingError, TargetError, ServiceFailed
 
@@ -31,6 +34,9 @@ from __future__ import annotations
 __all__ = [
     "BadInput",
     "BatchError",
+    "BatchInputError",
+    "BatchResumeError",
+    "BatchThresholdError",
     "DeployError",
     "HeaderTooLong",
     "MethodNotAllowed",
@@ -162,7 +168,27 @@ class NotReady(Overloaded):
 
 
 class BatchError(ScoringRuntimeError):
-    """A batch run cannot start, or crossed its error threshold."""
+    """A batch run cannot start, or did not succeed."""
+
+    exit_code = 2
+
+
+class BatchInputError(BatchError):
+    """The input cannot be found or read."""
+
+    exit_code = 4
+
+
+class BatchThresholdError(BatchError):
+    """More items or mini-batches failed than was allowed, or none succeeded."""
+
+    exit_code = 5
+
+
+class BatchResumeError(BatchError):
+    """The output folder holds another run, or another process is writing to it."""
+
+    exit_code = 6
 
 
 class DeployError(ScoringRuntimeError):

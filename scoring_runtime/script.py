@@ -27,10 +27,11 @@ class Script:
 
     __slots__ = ("data_parameters", "module", "path", "run", "takes_headers", "user_init")
 
-    def __init__(self, module: ModuleType, path: str) -> None:
+    def __init__(self, module: ModuleType, path: str, *, init_required: bool = True) -> None:
         self.module = module
         self.path = path
-        self.user_init: Callable[[], object] = find(module, "init", path)
+        has_init = init_required or hasattr(module, "init")
+        self.user_init: Callable[[], object] = find(module, "init", path) if has_init else no_init
         self.run: Callable[..., Any] = find(module, "run", path)
         driver = getattr(module, "driver_module", None)
         if isinstance(driver, ModuleType) and hasattr(driver, "run"):
@@ -82,7 +83,11 @@ def parameters_of(run: Callable[..., Any], path: str) -> tuple[list[inspect.Para
     return data, takes_headers
 
 
-def load_script(entry_script: str | None, app_root: str) -> Script:
+def no_init() -> None:
+    """For a batch script without init(), which is allowed."""
+
+
+def load_script(entry_script: str | None, app_root: str, *, init_required: bool = True) -> Script:
     """The script named by `entry_script` (relative to the app root), else main.py."""
     compat.install()
     path = script_path(entry_script, app_root)
@@ -98,7 +103,7 @@ def load_script(entry_script: str | None, app_root: str) -> Script:
     except BaseException as error:
         del sys.modules[name]
         raise load_error(path, error) from error
-    return Script(module, path)
+    return Script(module, path, init_required=init_required)
 
 
 def script_path(entry_script: str | None, app_root: str) -> str:

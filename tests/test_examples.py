@@ -17,7 +17,11 @@ from tests.serving import JSON, ROOT, Server
 from tests.snippets import Shell, blocks
 
 EXAMPLES = ROOT / "examples"
-NAMES = sorted(folder.name for folder in EXAMPLES.iterdir() if (folder / "score.py").is_file())
+NAMES = sorted(
+    folder.name
+    for folder in EXAMPLES.iterdir()
+    if (folder / "score.py").is_file() and not folder.name.startswith("batch-")
+)
 
 
 @contextmanager

@@ -18,12 +18,13 @@ OURS: dict[str, set[str]] = {
     "errors": set(),
     "settings": {"errors"},
     "accelerators": {"errors"},
+    "threads": set(),
     "compat": set(),  # its targets are strings
     "schemas": {"errors"},
     "api": {"errors"},
     "script": {"errors", "compat"},
-    "server": {"errors", "settings", "script", "api", "schemas", "compat"},
-    "batch": {"errors", "settings", "script", "api", "schemas", "compat"},
+    "server": {"errors", "settings", "script", "api", "schemas", "compat", "threads"},
+    "batch": {"errors", "settings", "script", "api", "schemas", "compat", "threads"},
     "deploy": {"errors", "settings", "accelerators"},
     "cli": {"*"},
     "__main__": {"cli"},
@@ -35,6 +36,7 @@ THEIRS: dict[str, set[str]] = {
     "errors": set(),
     "settings": set(),
     "accelerators": {"onnxruntime"},
+    "threads": set(),
     "compat": set(),
     "schemas": {"numpy", "orjson", "simdjson", "pandas", "wrapt", "inference_schema"},
     "api": {"orjson", "numpy", "pandas", "starlette"},
@@ -61,7 +63,7 @@ ONLY: dict[str, set[str]] = {
     "server.async_runner": {"server.runner"},
     "server.inputs": {"server.worker", "server.runner", "server.async_runner"},
     "server.outputs": {"server.worker", "server.runner", "server.async_runner"},
-    "script": {"cli.serve", "server.worker", "server.inputs", "server.arbiter"},
+    "script": {"cli.serve", "server.worker", "server.inputs", "server.arbiter", "batch.scorer", "batch.online"},
 }
 FRONT = ("front", "protocol", "call", "dispatch", "watch", "routes", "metrics", "cors", "identity", "target", "logs")
 

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
-from scoring_runtime.server import threads, wire
+from scoring_runtime import threads
+from scoring_runtime.server import wire
 from scoring_runtime.settings import Settings
 
 if TYPE_CHECKING:

@@ -1,0 +1,163 @@
+"""The plan of a run: its mini-batches in input order, each with an identity, written once and read as a stream."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from scoring_runtime.batch.cutting import Piece, cut
+from scoring_runtime.batch.durable import sync_folder, write_file
+from scoring_runtime.batch.job import Job, Size
+from scoring_runtime.batch.partitions import partition_files, partition_table
+from scoring_runtime.batch.sources import Source, find, kind_of
+from scoring_runtime.errors import BatchInputError, BatchResumeError
+
+__all__ = ["MiniBatch", "Plan"]
+
+
+@dataclass(frozen=True)
+class MiniBatch:
+    """What one call of run() gets."""
+
+    index: int
+    identity: str
+    pieces: tuple[Piece, ...]
+
+    @property
+    def items(self) -> int:
+        return sum(piece.items for piece in self.pieces)
+
+    @property
+    def group(self) -> tuple[str, int] | None:
+        """Mini-batches with the same group share the cost of decoding it, if one worker takes them in order."""
+        piece = self.pieces[0]
+        return (piece.path, piece.group) if piece.group >= 0 and not piece.picked else None
+
+    def references(self, kind: str) -> list[str]:
+        """Its input as an error file names it."""
+        return [piece.path if kind == "files" else str(piece) for piece in self.pieces]
+
+    def to_line(self) -> str:
+        return json.dumps([self.index, self.identity, [piece.to_json() for piece in self.pieces]])
+
+    @classmethod
+    def from_line(cls, line: str) -> MiniBatch:
+        index, identity, pieces = json.loads(line)
+        return cls(index, identity, tuple(Piece.from_json(piece) for piece in pieces))
+
+
+class Plan:
+    """The mini-batches of a job; made from the input once, then read back from the run's folder."""
+
+    def __init__(self, folder: str, head: dict[str, Any]) -> None:
+        self._lines = os.path.join(folder, "plan.jsonl")
+        self.kind: str = head["kind"]
+        self.batches: int = head["batches"]
+        self.items: int = head["items"]
+        self.input_bytes: int = head["input_bytes"]
+        self.files: int = head["files"]
+
+    def __iter__(self) -> Iterator[MiniBatch]:
+        with open(self._lines, encoding="utf-8") as file:
+            for line in file:
+                yield MiniBatch.from_line(line)
+
+    @classmethod
+    def load_or_make(cls, job: Job, folder: str) -> Plan:
+        """The plan of this job in this folder. Raises BatchResumeError if the folder's plan is another job's."""
+        head_path = os.path.join(folder, "plan.json")
+        sources = find(job.inputs)
+        identity = {**job.identity(digest_of(job.script)), "sources": digest_of_sources(sources)}
+        if os.path.exists(head_path):
+            with open(head_path, encoding="utf-8") as file:
+                head = json.load(file)
+            differing = [name for name in identity if head["identity"].get(name) != identity[name]]
+            if differing:
+                raise BatchResumeError(
+                    f"{job.output} holds a run that differs in: {', '.join(differing)}. Its results and this run's "
+                    "must not mix: begin anew with --restart, or choose another --output."
+                )
+            return cls(folder, head)
+        head = {"identity": identity, **write_lines(job, sources, folder, json.dumps(identity))}
+        write_file(head_path, json.dumps(head, indent=1).encode())
+        return cls(folder, head)
+
+
+def write_lines(job: Job, sources: list[Source], folder: str, seed: str) -> dict[str, Any]:
+    kind = kind_of(sources, job.input_format)
+    stamps = {source.path: f"{source.size} {source.stamp}" for source in sources}
+    index = items = 0
+    with open(os.path.join(folder, "plan.jsonl"), "w", encoding="utf-8") as file:
+        for pieces in mini_batches(job, kind, sources):
+            batch = MiniBatch(index, identity_of(seed, pieces, stamps), pieces)
+            file.write(batch.to_line() + "\n")
+            index, items = index + 1, items + batch.items
+        file.flush()
+        os.fsync(file.fileno())
+    if not index:
+        raise BatchInputError(f"The input has no rows: {len(sources)} files, all empty.")
+    sync_folder(folder)
+    total = sum(source.size for source in sources)
+    return {"kind": kind, "batches": index, "items": items, "files": len(sources), "input_bytes": total}
+
+
+def mini_batches(job: Job, kind: str, sources: list[Source]) -> Iterator[tuple[Piece, ...]]:
+    size = job.size(kind)
+    if job.partition_keys:
+        by_path = partition_files(sources, job.partition_keys)
+        if kind == "files":
+            return (tuple(map(whole, group)) for group in by_path)
+        return partition_table(sources, by_path, kind, job.partition_keys)
+    if kind == "files":
+        return file_groups(sources, size)
+    return ((piece,) for source in sources for piece in cut(source, kind, size))
+
+
+def whole(source: Source) -> Piece:
+    return Piece(source.path, 0, source.size, 0, 1)
+
+
+def file_groups(sources: Iterable[Source], size: Size) -> Iterator[tuple[Piece, ...]]:
+    """So many files each; or files of so many bytes together, at least one."""
+    if not size.in_bytes:
+        numbered = groupby(enumerate(sources), key=lambda pair: pair[0] // size.amount)
+        yield from (tuple(whole(source) for _, source in group) for _, group in numbered)
+        return
+    group: list[Piece] = []
+    total = 0
+    for source in sources:
+        if group and total + source.size > size.amount:
+            yield tuple(group)
+            group, total = [], 0
+        group.append(whole(source))
+        total += source.size
+    if group:
+        yield tuple(group)
+
+
+def identity_of(seed: str, pieces: tuple[Piece, ...], stamps: dict[str, str]) -> str:
+    """Equal only for the same part of the same input, scored by the same script with the same options."""
+    digest = hashlib.sha256(seed.encode())
+    for piece in pieces:
+        digest.update(json.dumps([piece.to_json(), stamps[piece.path]]).encode())
+    return digest.hexdigest()[:16]
+
+
+def digest_of(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest()
+    except OSError as error:
+        raise BatchInputError(f"The script {path} cannot be read: {error.strerror}.") from None
+
+
+def digest_of_sources(sources: list[Source]) -> str:
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(json.dumps(source.to_json()).encode())
+    return digest.hexdigest()

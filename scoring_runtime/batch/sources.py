@@ -1,0 +1,134 @@
+"""The input files: found through folders, globs and URLs, listed in one fixed order, and read by byte range.
+
+A path with `://` goes through fsspec (extra `scoring-runtime[batch-remote]`), everything else through open().
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from scoring_runtime.errors import BatchInputError
+
+__all__ = ["Source", "download", "find", "kind_of", "open_source", "read_range"]
+
+KINDS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One input file, and by what a later run knows that it is unchanged."""
+
+    path: str
+    size: int
+    stamp: str
+
+    def to_json(self) -> list[Any]:
+        return [self.path, self.size, self.stamp]
+
+
+def find(patterns: Iterable[str]) -> list[Source]:
+    """Every file that the patterns name, each once: patterns in the order given, the files of each sorted."""
+    found: dict[str, Source] = {}
+    for pattern in patterns:
+        matches = list(remote(pattern) if is_remote(pattern) else local(pattern))
+        if not matches:
+            raise BatchInputError(
+                f"No input file matches {pattern!r}. Name a file, a folder, a glob (quoted) or a URL."
+            )
+        for source in matches:
+            found.setdefault(source.path, source)
+    return list(found.values())
+
+
+def is_remote(path: str) -> bool:
+    return "://" in path
+
+
+def local(pattern: str) -> Iterator[Source]:
+    paths = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern, recursive=True))
+    for path in paths:
+        for file in walk(path) if os.path.isdir(path) else [path]:
+            status = os.stat(file)
+            yield Source(os.path.abspath(file), status.st_size, str(status.st_mtime_ns))
+
+
+def walk(folder: str) -> Iterator[str]:
+    """Files below a folder, hidden ones and markers such as _SUCCESS left out."""
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
+        yield from (os.path.join(root, name) for name in sorted(names) if not name.startswith((".", "_")))
+
+
+def remote(pattern: str) -> Iterator[Source]:
+    files, paths = filesystem(pattern)
+    for path in sorted(paths):
+        for each in sorted(files.find(path)) if files.isdir(path) else [path]:
+            information = files.info(each)
+            stamp = next((str(information[key]) for key in STAMPS if information.get(key)), "")
+            yield Source(files.unstrip_protocol(each), int(information["size"]), stamp)
+
+
+# What file systems call the thing that changes when a file's content does, the surest first.
+STAMPS = ("ETag", "etag", "md5Hash", "content_md5", "LastModified", "last_modified", "mtime", "created")
+
+
+def filesystem(pattern: str) -> tuple[Any, list[str]]:
+    try:
+        import fsspec
+    except ImportError:
+        raise BatchInputError(
+            f"{pattern} is a URL, which needs fsspec: pip install 'scoring-runtime[batch-remote]'"
+        ) from None
+    try:
+        files, _, paths = fsspec.get_fs_token_paths(pattern)
+    except (ImportError, ValueError) as error:
+        raise BatchInputError(f"{pattern} cannot be opened: {error}") from None
+    return files, [path for path in paths if files.exists(path)]
+
+
+def open_source(path: str) -> BinaryIO:
+    if not is_remote(path):
+        return open(path, "rb")
+    import fsspec
+
+    return fsspec.open(path, "rb").open()  # type: ignore[no-any-return]
+
+
+def read_range(path: str, start: int, length: int) -> bytes:
+    with open_source(path) as file:
+        file.seek(start)
+        data = file.read(length)
+    if len(data) < length:
+        raise BatchInputError(f"{path} has become shorter than it was when this run was planned.")
+    return data
+
+
+def download(path: str, folder: str) -> str:
+    """The path of a local copy, for scripts that open files by name; a local file is its own."""
+    if not is_remote(path):
+        return path
+    target = os.path.join(folder, os.path.basename(path))
+    with open_source(path) as source, open(target, "wb") as copy:
+        shutil.copyfileobj(source, copy)
+    return target
+
+
+def kind_of(sources: list[Source], asked: str) -> str:
+    """What the script gets: the format asked for, else the one that every file's name says, else files."""
+    if asked != "auto":
+        return asked
+    kinds = {KINDS.get(os.path.splitext(source.path)[1].lower(), "files") for source in sources}
+    return kinds.pop() if len(kinds) == 1 else "files"
