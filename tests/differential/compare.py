@@ -90,6 +90,7 @@ class Differs:
 
     def without_named(self, answer: dict[str, Any]) -> dict[str, Any]:
         named = {name for name, _ in (*self.reference.headers, *self.ours.headers)}
+        named |= {*self.reference.absent, *self.ours.absent}
         return {**answer, "headers": [pair for pair in answer["headers"] if pair[0] not in named]}
 
 

@@ -362,11 +362,22 @@ IMPROVEMENTS: tuple[Improvement, ...] = (
             "cors/one-empty-origin": origin("http://a.test", None),
             "cors/list-no-origin": origin("http://B.test", None, vary=(True, False)),
             "cors/star": origin("http://a.test", "*", vary=(True, False)),
-            "cors/star-no-origin": origin("*", None),
             "cors/star-null": origin("null", "*", vary=(True, False)),
             "cors/preflight-star": origin("http://a.test", "*", vary=(True, False)),
             "cors/preflight-no-origin": origin("http://a.test", None),
             "settings/config-under-a-flag-swagger": origin("http://flag.test", None),
+        },
+    ),
+    Improvement(
+        "config-file-origins",
+        "AML_CORS_ORIGINS counts in config.json too: the reference reads no AML_ key from the file.",
+        {
+            f"settings/config-{name}-cors": Differs(
+                Expected(200, absent=("access-control-allow-origin",)),
+                Expected(200, headers=(("access-control-allow-origin", "http://file.test"),)),
+                rest=True,
+            )
+            for name in ("in-app-root", "by-flag", "by-variable", "beside-script", "names-the-script")
         },
     ),
     Improvement(

@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from .conftest import Pairs
-from .servers import Server, service
+from .servers import Server, service, standing_in
 from .wire import request
 
 TALKATIVE = service("talkative.py")
@@ -123,14 +123,25 @@ def test_raw_writes_go_out_as_they_are(logs):
         runs = log.raw["stdout"].count("written to stdout")
 
         assert runs == 2
-        for text in (
-            "to stderr",
-            "written to stderr",
-            "ERROR:mine:own error in run",
-            "WARNING:root:root warning in run",
-        ):
-            assert log.raw["stderr"].count(text) == runs, text
-        assert log.raw["stderr"].count("WARNING:mine:own warning in init") == 1
+        assert [log.raw["stderr"].count(text) for text in ("to stderr", "written to stderr")] == [runs, runs]
+
+
+@pytest.mark.parametrize(
+    ("level", "logger", "text", "times"),
+    [
+        ("WARNING", "mine", "own warning in init", 1),
+        ("ERROR", "mine", "own error in run", 2),
+        ("WARNING", "root", "root warning in run", 2),
+    ],
+)
+def test_script_s_own_loggers_are_heard(logs, level, logger, text, times):
+    """E: ours writes them as log records; the reference as bare lines."""
+    reference, ours = logs
+    records = [record for stream in ours.records.values() for record in stream]
+
+    assert reference.raw["stderr"].count(f"{level}:{logger}:{text}") == times
+    if not standing_in():
+        assert records.count((level[0], logger, text)) == times
 
 
 def test_print_to_a_file_goes_there_alone(logs):
