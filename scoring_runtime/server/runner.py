@@ -202,14 +202,17 @@ class MainThreadRunner(Runner):
                     import asyncio
 
                     result = asyncio.run(result)
-                slot.running = 0
                 elapsed_ms = (time.perf_counter() - start) * 1e3
             finally:
-                slot.running = 0
+                self.settle(slot)
         except BaseException as error:
             self.answer(job, self.failure(error), elapsed_ms)
             return
         self.reply(job, result, elapsed_ms, slot)
+
+    def settle(self, slot: Slot) -> None:
+        """From here on nothing interrupts this job."""
+        slot.running = 0
 
     def reply(self, job: Job, result: Any, elapsed_ms: float, slot: Slot) -> None:
         try:
@@ -277,6 +280,7 @@ class ThreadsRunner(MainThreadRunner):
     """SCORING_MAX_CONCURRENT_REQUESTS > 1: each thread takes jobs for itself; the main thread keeps watch."""
 
     def run_forever(self) -> None:
+        self.lock = threading.RLock()  # a signal may come while its predecessor is being handled
         signal.signal(INTERRUPT_SIGNAL, lambda *_: self.interrupt_threads())
         threads = [
             threading.Thread(target=self.serve, args=(slot,), name=f"scoring-{n}", daemon=True)
@@ -294,25 +298,39 @@ class ThreadsRunner(MainThreadRunner):
     def serve(self, slot: Slot) -> None:
         slot.thread_id = threading.get_ident()
         while self.keep_going():
-            try:
-                job = self.take()
-                if job is None:
-                    continue
+            job = self.take()
+            if job is not None:
                 slot.start(job.id)
                 self.score(job, slot)
                 slot.finish()
                 self.done(job)
+
+    def settle(self, slot: Slot) -> None:
+        """An interruption that was sent and has not arrived must arrive nowhere: the next job is not its own."""
+        while True:
+            try:
+                with self.lock:
+                    slot.running = 0
+                raise_in(slot.thread_id, None)
+                return
             except ScoringTimeout:
-                continue  # it arrived after the run() that it was meant for
+                continue
 
     def interrupt_threads(self) -> None:
-        import ctypes
+        with self.lock:
+            for slot in self.slots:
+                if slot.interrupted():
+                    slot.running = 0
+                    raise_in(slot.thread_id, ScoringTimeout)
 
-        for slot in self.slots:
-            if slot.interrupted():
-                slot.running = 0
-                raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
-                raise_in(ctypes.c_ulong(slot.thread_id), ctypes.py_object(ScoringTimeout))
+
+def raise_in(thread_id: int, error: type[BaseException] | None) -> None:
+    """Raise it in that thread at its next step; None takes back what has not been raised yet."""
+    import ctypes
+
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread_id), None if error is None else ctypes.py_object(error)
+    )
 
 
 def choose_runner(run: Callable[..., Any], slots: int) -> type[Runner]:
