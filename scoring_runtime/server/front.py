@@ -14,6 +14,7 @@ import uvloop
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from scoring_runtime import threads
 from scoring_runtime.errors import MethodNotAllowed, NotReady, Overloaded
 from scoring_runtime.server import logs, wire
 from scoring_runtime.server.boot import HELD
@@ -34,6 +35,7 @@ logger = logging.getLogger("azmlinfsrv")
 
 NOT_STARTED = "Not ready: init() has not finished yet."
 LOG_SECONDS = 0.02
+THROTTLE_SECONDS = 30.0
 BUFFERED_BYTES = 1 << 30  # announced request bodies, all connections together
 
 
@@ -76,6 +78,8 @@ class FrontServer:
         self.draining = False
         self.early: list[Call] = []
         self.state = ServerState()
+        self.quota_at = time.monotonic()
+        self.throttled = threads.throttled_periods()
         self.tick_date()
 
     # lifecycle
@@ -129,9 +133,24 @@ class FrontServer:
         while True:
             self.tick_date()
             self.sweep()
+            self.watch_quota()
             await asyncio.sleep(0.25)
             if self.started:
                 _ = self.app
+
+    def watch_quota(self) -> None:
+        """Say it when the kernel stops us for using up our processor quota: slow answers have a name then."""
+        now = time.monotonic()
+        if now - self.quota_at < THROTTLE_SECONDS:
+            return
+        self.quota_at, before = now, self.throttled
+        self.throttled = threads.throttled_periods()
+        if self.throttled - before > THROTTLE_SECONDS:  # a tenth of the usual periods of 100 ms
+            logger.warning(
+                "The processor quota was used up %s times in %.0f s; answers are slower for it. Raise the cpu limit, "
+                "or lower WORKER_COUNT.",
+                *(self.throttled - before, THROTTLE_SECONDS),
+            )
 
     def tick_date(self) -> None:
         date = http_date(time.time())

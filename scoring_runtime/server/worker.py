@@ -13,9 +13,9 @@ from types import FrameType
 from typing import Any
 
 from scoring_runtime import schemas
-from scoring_runtime.errors import ScriptError, ScriptInitError
+from scoring_runtime.errors import ScoringRuntimeError, ScriptError, ScriptInitError
 from scoring_runtime.script import Script, extend_path, load_script, model_listing
-from scoring_runtime.server import logs, wire
+from scoring_runtime.server import logs, onnx_threads, wire
 from scoring_runtime.server.boot import HELD
 from scoring_runtime.server.inputs import Inputs, choose
 from scoring_runtime.server.outputs import Encoder
@@ -48,6 +48,7 @@ def load(settings: Settings) -> LoadedScript:
         os.chdir(settings.app_root)
     extend_path(settings.app_root, settings.source_dir, settings.entry_script)
     schemas.install()
+    onnx_threads.install()
     print("Initializing logger")
     logs.hook_print()
     logger.info("Starting up app insights client")
@@ -89,7 +90,7 @@ def connect_debugger(port: int) -> None:
     debugpy.wait_for_client()
 
 
-def report(error: ScriptError, settings: Settings) -> None:
+def report(error: ScoringRuntimeError, settings: Settings) -> None:
     """Everything that a person needs to mend the script, once."""
     if isinstance(error, ScriptInitError):
         logger.error("User's init function failed")
