@@ -41,7 +41,7 @@ THEIRS: dict[str, set[str]] = {
     "schemas": {"numpy", "orjson", "simdjson", "pandas", "wrapt", "inference_schema"},
     "api": {"orjson", "numpy", "pandas", "starlette"},
     "script": set(),
-    "server": {"starlette", "uvicorn", "uvloop", "httptools", "gunicorn", "debugpy"},
+    "server": {"starlette", "uvicorn", "uvloop", "httptools", "gunicorn", "debugpy", "onnxruntime"},
     "batch": {"*"},
     "deploy": {"*"},
     "cli": {"*"},
