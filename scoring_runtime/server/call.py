@@ -62,6 +62,7 @@ class Call:
         "response_complete",
         "signalled_at",
         "size",
+        "status",
         "streaming",
         "timed_out_at",
         "version",
@@ -88,7 +89,8 @@ class Call:
         self.received = False  # the whole request is here
         self.answered = False  # the answer has begun
         self.streaming = False
-        self.written = 0
+        self.status = 0
+        self.written = 0  # bytes of a stream
         self.keep_alive = True
         self.cors = b""
         self.identity: Identity
@@ -151,14 +153,14 @@ class Call:
         protocol = self.protocol
         ids = self.identity.block if own_ids is None else self.identity.merge(own_ids)
         start = b"%s%s%s%s\r\n" % (protocol.start(status, self.keep_alive), head, ids, self.cors)
-        self.written = len(body)
+        length = len(body)
         if self.method == "HEAD":
             body = b""
         if len(body) < 16384:
             protocol.transport.write(start + body)
         else:
             protocol.transport.writelines((start, body))
-        protocol.log(self, status, self.written)
+        protocol.log(self, status, length, len(body))
         self.finish()
 
     def fail(self, error: RequestError) -> None:
@@ -185,11 +187,13 @@ class Call:
             self.version = "1.1 sized"
         ids = self.identity.block if own_ids is None else self.identity.merge(own_ids)
         protocol.transport.write(b"%s%s%s%s\r\n" % (protocol.start(status, self.keep_alive), head, ids, self.cors))
-        protocol.log(self, status, None)
+        self.status = status
+        protocol.log(self, status, None, None)
 
     def stream(self, piece: bytes) -> None:
         if self.disconnected or self.response_complete or self.method == "HEAD":
             return
+        self.written += len(piece)
         transport = self.protocol.transport
         transport.write(b"%x\r\n%s\r\n" % (len(piece), piece) if self.version == "1.1" else piece)
         if transport.get_write_buffer_size() > PAUSE_BYTES:
@@ -210,6 +214,8 @@ class Call:
 
     def finish(self) -> None:
         self.response_complete = True
+        if self.streaming:
+            self.protocol.log(self, self.status, "", self.written)
         if self.fd >= 0 and self.id not in self.protocol.front.dispatcher.flying:
             self.release()
         self.protocol.call_complete(self)

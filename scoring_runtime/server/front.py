@@ -285,13 +285,14 @@ class FrontServer:
         request = scope["headers"]
         length = header(message["headers"], b"content-length")
         client = scope["client"][0] if scope["client"] else "-"
+        size = int(length or 0)
         self.log(
             (
-                *(time.time(), scope["method"], target, message["status"], 0.0, length or 0, client),
+                *(time.time(), scope["method"], target, message["status"], 0.0),
+                *(size if scope["path"] == "/swagger.json" else "", 0 if scope["method"] == "HEAD" else size, client),
                 scope["http_version"],
                 header(request, b"referer") or "-",
                 header(request, b"user-agent") or "-",
-                scope["path"] == "/swagger.json",
             )
         )
 

@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 from scoring_runtime.api.log_config import AMLLogFormatter, RootAccessFilter
+from scoring_runtime.errors import SettingsError
 from scoring_runtime.settings import Settings
 
 __all__ = ["AccessLog", "GunicornLog", "find_logging_json", "hook_print", "set_up"]
@@ -39,10 +40,15 @@ def set_up(settings: Settings) -> None:
     from scoring_runtime import compat
 
     compat.install()  # the file may name the reference's formatter
-    with open(path, encoding="utf-8") as file:
-        config = json.load(file)
-    config.setdefault("disable_existing_loggers", False)
-    dictConfig(config)
+    try:
+        with open(path, encoding="utf-8") as file:
+            config = json.load(file)
+        config.setdefault("disable_existing_loggers", False)
+        dictConfig(config)
+    except Exception as error:  # whatever the handlers that it names may raise
+        cause = error.__cause__ or error
+        expected = "a JSON file that logging.config.dictConfig takes"
+        raise SettingsError(path, f"{type(cause).__name__}: {cause}", expected, "Repair it, or remove it.") from None
     logger.info("Loaded logging config from %s", path)
 
 
@@ -119,8 +125,9 @@ PENDING_LINES = 200_000
 class AccessLog:
     """Two lines a request, formatted and written by a thread, so that a slow reader of stdout delays nobody.
 
-    A line is (time, method, target, status, milliseconds, length or None, client, version, referer, agent, both), or
-    (time, warning).
+    A line is (time, warning), or (time, method, target, status, milliseconds, length, sent, client, version, referer,
+    agent): `length` is what the server's own line says, None of a stream, "" for no such line; `sent` is what the
+    access line says, None for no such line.
     """
 
     def __init__(self, plain: bool) -> None:
@@ -173,15 +180,14 @@ class AccessLog:
             if len(line) == 2:
                 text.append(f"{start}W [{pid}] azmlinfsrv - {line[1]}\n")
                 continue
-            _, method, target, status, ms, length, client, version, referer, agent, both = line
-            if both:
+            _, method, target, status, ms, length, sent, client, version, referer, agent = line
+            if length != "":
                 shown = "N/A" if length is None else length
                 text.append(f"{start}I [{pid}] azmlinfsrv - {method} {target} {status} {ms:.3f}ms {shown}\n")
-            if target != "/" or method != "GET":
-                shown = "-" if length is None else length
+            if sent is not None and (target != "/" or method != "GET"):
                 text.append(
                     f'{start}I [{pid}] gunicorn.access - {client} - - [{clock}] "{method} {target} HTTP/{version}" '
-                    f'{status} {shown} "{referer}" "{agent}"\n'
+                    f'{status} {sent} "{referer}" "{agent}"\n'
                 )
         data = "".join(text).encode("utf-8", "backslashreplace")
         fd = sys.stdout.fileno()
@@ -194,13 +200,13 @@ class AccessLog:
             if len(line) == 2:
                 logger.warning("%s", line[1])
                 continue
-            at, method, target, status, ms, length, client, version, referer, agent, both = line
-            if both:
+            at, method, target, status, ms, length, sent, client, version, referer, agent = line
+            if length != "":
                 shown = "N/A" if length is None else length
                 logger.info("%s %s %s %.3fms %s", method, target, status, ms, shown)
-            clock = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(at))
-            shown = "-" if length is None else length
-            access.info(
-                '%s - - [%s] "%s %s HTTP/%s" %s %s "%s" "%s"',
-                *(client, clock, method, target, version, status, shown, referer, agent),
-            )
+            if sent is not None:
+                clock = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(at))
+                access.info(
+                    '%s - - [%s] "%s %s HTTP/%s" %s %s "%s" "%s"',
+                    *(client, clock, method, target, version, status, sent, referer, agent),
+                )

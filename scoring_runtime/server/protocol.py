@@ -301,14 +301,17 @@ class ScoringProtocol(HttpToolsProtocol):
         elif call.received:
             self.front.submit(call)
 
-    def log(self, call: Call, status: int, length: int | None) -> None:
+    def log(self, call: Call, status: int, length: int | str | None, sent: int | None) -> None:
         front = self.front
         elapsed = time.perf_counter() - call.began
-        score = call.path == "/score"
-        if score:
+        if call.path != "/score":
+            if call.path != "/":
+                return  # probes ask every few seconds, and nobody wants to read it
+            length = ""
+        elif sent is not None:
             front.metrics.observe(status, elapsed)
-        elif call.path != "/":
-            return  # probes ask every few seconds, and nobody wants to read it
+            if status == 431:
+                length = ""  # as it never reached the service
         path = f"{call.path}?{call.query.decode('latin-1')}" if call.query else call.path
         referer = agent = "-"
         for name, value in call.headers:
@@ -317,9 +320,8 @@ class ScoringProtocol(HttpToolsProtocol):
             elif name == b"referer":
                 referer = value.decode("latin-1")
         host = self.client[0] if self.client else "-"
-        front.log(
-            (time.time(), call.method, path, status, elapsed * 1e3, length, host, call.version, referer, agent, score)
-        )
+        version = call.version[:3]
+        front.log((time.time(), call.method, path, status, elapsed * 1e3, length, sent, host, version, referer, agent))
 
     # refusing whole connections
 
