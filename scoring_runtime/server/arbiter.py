@@ -16,7 +16,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 
-from scoring_runtime.errors import ScriptError
+from scoring_runtime.errors import ScoringRuntimeError, ScriptError
 from scoring_runtime.server import logs, wire
 from scoring_runtime.server.boot import HELD, FrontProcess, Nursery, WorkerHandle
 from scoring_runtime.server.worker import SCRIPT_FAILED, LoadedScript, load, report
@@ -82,7 +82,13 @@ class ScoringApplication(BaseApplication):  # type: ignore[misc]
         return loaded
 
     def wsgi(self) -> LoadedScript | None:
-        return self.nursery.loaded or self.load()
+        if self.nursery.loaded is None:
+            try:
+                self.load()
+            except ScriptError as error:
+                report(error, self.settings)
+                sys.exit(SCRIPT_FAILED)
+        return self.nursery.loaded
 
 
 HONOURED = {"workers", "timeout", "graceful_timeout", "pidfile", "proc_name"}
@@ -176,7 +182,7 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
             forget_script(self.nursery.loaded)
             try:
                 self.app.load()
-            except ScriptError as error:
+            except ScoringRuntimeError as error:
                 report(error, self.app.settings)
                 self.log.error("Reload failed; the previous version goes on serving")
                 return

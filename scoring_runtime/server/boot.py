@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 from scoring_runtime import threads
+from scoring_runtime.errors import ScoringRuntimeError
 from scoring_runtime.server import wire
 from scoring_runtime.settings import Settings
 
@@ -144,6 +145,8 @@ class FrontProcess:
         os.close(self.lifeline)
         try:
             self.start(reader)
+        except ScoringRuntimeError:
+            sys.exit(1)  # the arbiter meets the same, and reports it
         except Exception:
             logger.exception("The front process failed")
             sys.exit(1)

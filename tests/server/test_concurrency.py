@@ -157,7 +157,8 @@ def test_a_coroutine_that_blocks_the_loop_is_still_answered_on_time(tmp_path: Pa
 
 def test_a_coroutine_that_raises_is_a_500_and_the_loop_goes_on(tmp_path: Path) -> None:
     with serving(TASKS, tmp_path, SCORING_MAX_CONCURRENT_REQUESTS="2") as server:
-        got = at_once(server, *[{"do": "raise"}, {"do": "await", "for": 0.1}] * 4)
+        requests: list[dict[str, Any]] = [{"do": "raise"}, {"do": "await", "for": 0.1}]
+        got = at_once(server, *requests * 4)
         assert [a.status_code for a in got] == [500, 200] * 4
         assert "ValueError: on purpose" in server.out()
 

@@ -434,7 +434,8 @@ MIXED = [("/score", b'"%d"'), ("/", b"Healthy"), ("/unknown", None), ("/livez", 
 
 
 def test_pipelined_requests_are_answered_in_order(plain: Server) -> None:
-    requests, expected = [], []
+    requests: list[bytes] = []
+    expected: list[tuple[int, bytes | None]] = []
     for n in range(30):
         path, body = MIXED[n % len(MIXED)]
         if path == "/score":
