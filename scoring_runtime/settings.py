@@ -103,7 +103,7 @@ ROWS: tuple[Row, ...] = (
         "SCORING_HEALTH_PORT",
         int,
         5000,
-        "The port for health alone, with SEPERATE_HEALTH_ENDPOINT=true.",
+        "A second port, for probes, with SEPERATE_HEALTH_ENDPOINT=true.",
         flag="--health_port",
         minimum=1,
         maximum=65535,
@@ -242,7 +242,8 @@ class Settings:
         """Command line over environment over config.json over defaults; raises SettingsError."""
         flags = {name: value for name, value in (flags or {}).items() if value is not None}
         # Started by the command the app root is the current folder; images set AML_APP_ROOT.
-        flags.setdefault("app_root", environ.get("AML_APP_ROOT") or cwd or os.getcwd())
+        here = cwd or os.getcwd()
+        flags.setdefault("app_root", os.path.join(here, environ.get("AML_APP_ROOT") or here))
         warnings: list[str] = []
         path, file_values = read_config_file(environ, flags, warnings)
         values: dict[str, Any] = {}

@@ -13,7 +13,7 @@ from scoring_runtime.errors import ScriptSignatureError
 from scoring_runtime.schemas.conversion import Conversion
 from scoring_runtime.schemas.layers import Layer, argument_names, chain, innermost, layer_of
 
-__all__ = ["ALL_VERSIONS", "REQUEST_HEADERS", "Declared", "describe"]
+__all__ = ["ALL_VERSIONS", "ANYTHING", "REQUEST_HEADERS", "Declared", "describe"]
 
 REQUEST_HEADERS = "request_headers"
 ALL_VERSIONS = ("2.0", "3.0", "3.1")

@@ -104,7 +104,7 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
         self.channel = app.nursery.channel
         self.LISTENERS = [Listener(s) for s in app.listeners]
         self.WORKERS = {worker.pid: worker for worker in workers}
-        self.stopping = False
+        self.stopping = self.hurried = False
         self.front_failures = 0
         super().__init__(app)
 
@@ -250,6 +250,12 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
     def handle_int(self) -> None:
         raise StopIteration
 
+    def handle_usr1(self) -> None:
+        """Log rotation sends it; there are no log files to open again, and workers are left in peace."""
+
+    def handle_usr2(self) -> None:
+        self.log.warning("SIGUSR2: a second server cannot take over this one's port; send SIGHUP to reload")
+
     def stop(self, graceful: bool = True) -> None:
         """The front drains first, while the workers still work for it; then they go."""
         if self.stopping:
@@ -279,11 +285,11 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
             time.sleep(0.01)
 
     def impatient(self) -> bool:
-        """A second Ctrl-C, or SIGQUIT."""
+        """A second Ctrl-C, or SIGQUIT: no more waiting, for anything."""
         while not self.SIG_QUEUE.empty():
             if self.SIG_QUEUE.get_nowait() in (signal.SIGINT, signal.SIGQUIT):
-                return True
-        return False
+                self.hurried = True
+        return self.hurried
 
 
 class Listener:

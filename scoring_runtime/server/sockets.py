@@ -22,7 +22,8 @@ def listen(host: str, port: int) -> socket.socket:
         sock.listen(BACKLOG)
     except (OSError, OverflowError) as error:
         sock.close()
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        known = isinstance(error, OSError) and error.errno and error.errno > 0  # negative: the name has no address
+        reason = os.strerror(error.errno) if known and isinstance(error, OSError) else str(error)  # type: ignore[arg-type]
         raise PortError(host, port, reason) from None
     sock.setblocking(False)
     return sock

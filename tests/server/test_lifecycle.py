@@ -289,3 +289,42 @@ def responds(url: str) -> bool:
         return httpx.get(url).status_code == 200
     except httpx.TransportError:
         return False
+
+
+def test_log_rotation_leaves_workers_in_peace(tmp_path: Path) -> None:
+    with serving(WORK, tmp_path) as server:
+        pids = server.workers()
+        server.process.send_signal(signal.SIGUSR1)
+        until(lambda: "Handling signal: usr1" in server.err())
+        assert server.post({}).json()["pid"] == pids[0]
+
+
+def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
+    with serving(WORK, tmp_path) as server:
+        got: list[str] = []
+        thread = threading.Thread(target=lambda: got.append(outcome(server)))
+        thread.start()
+        until(lambda: "scoring_requests_in_flight 1" in server.client.get("/metrics").text)
+        server.process.send_signal(signal.SIGINT)
+        until(lambda: "Handling signal: int" in server.err())
+        start = time.monotonic()
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(10) == 0
+        assert time.monotonic() - start < 3
+        thread.join()
+        assert got == ["cut off"]
+
+
+def outcome(server: Server) -> str:
+    try:
+        return str(post(server, 20))
+    except httpx.TransportError:
+        return "cut off"
+
+
+def test_a_relative_app_root_is_on_the_import_path(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "helper.py").write_text("ANSWER = 42\n")
+    script = "def init():\n    pass\ndef run(raw_data):\n    import helper\n    return helper.ANSWER\n"
+    with serving(script, tmp_path, AML_APP_ROOT="app") as server:
+        assert server.post({}).json() == 42
