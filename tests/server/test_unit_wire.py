@@ -1,0 +1,106 @@
+"""The queues, the slot table and the memory files between the front and its workers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from scoring_runtime.server import wire
+from scoring_runtime.server.call import FilePool
+from scoring_runtime.server.watch import gone, kill
+
+
+@pytest.fixture
+def channel() -> Iterator[wire.Channel]:
+    channel = wire.Channel()
+    yield channel
+    for end in (channel.jobs_in, channel.jobs_out, channel.results_in, channel.results_out):
+        end.close()
+
+
+def test_what_no_worker_has_taken_can_be_taken_back(channel: wire.Channel) -> None:
+    assert channel.take_back() == []
+    frames = [(n, "job") for n in (1, 2, 3)]
+    for frame in frames:
+        channel.jobs_in.send(wire.pack(frame))
+    assert wire.unpack(channel.jobs_out.recv(100)) == (1, "job")
+    assert channel.take_back() == frames[1:]
+    assert channel.take_back() == []
+
+
+def test_waking_does_not_wait_and_leaves_no_job(channel: wire.Channel) -> None:
+    channel.wake(2)
+    assert channel.jobs_out.recv(100) == wire.NOP
+    channel.wake(100_000)  # a full queue wakes them all the same
+    assert channel.take_back() == []
+
+
+def test_a_descriptor_travels_beside_a_frame(channel: wire.Channel) -> None:
+    fd = wire.write_file([b"hello"])
+    wire.attach(channel.jobs_in, b"frame", fd)
+    os.close(fd)
+    frame, ancillary, _, _ = channel.jobs_out.recvmsg(100, wire.ROOM_FOR_FD)
+    [received] = wire.get_fd(ancillary[0][2])
+    assert (frame, wire.read_file(received, 5)) == (b"frame", b"hello")
+    os.close(received)
+
+
+def test_a_file_holds_what_was_written_last_from_its_start() -> None:
+    fd = wire.write_file([b"a" * 100_000, b"", b"b"])
+    assert wire.read_file(fd, 100_001) == b"a" * 100_000 + b"b"
+    assert wire.write_file([b"short"], fd) == fd
+    assert wire.read_file(fd, 5) == b"short"
+    os.close(fd)
+
+
+def test_the_pool_keeps_eight_files() -> None:
+    pool = FilePool()
+    assert pool.take() is None
+    fds = [wire.write_file([]) for _ in range(9)]
+    for fd in fds:
+        pool.give(fd)
+    assert pool.fds == fds[:8]
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fds[8])
+    assert pool.take() == fds[7]
+    for fd in fds[:8]:
+        os.close(fd)
+
+
+def test_a_region_is_occupied_told_beaten_and_cleared() -> None:
+    table = wire.SlotTable(regions=2, slots=3)
+    assert table.free_region() == 0
+    table.occupy(0, 77, wire.SERVING)
+    table.beat(0, 12.5)
+    assert (table.pid(0), table.state(0), table.heartbeat(0), table.free_region()) == (77, wire.SERVING, 12.5, 1)
+    table.occupy(1, 78, wire.BOOTING)
+    assert table.free_region() is None
+    table.clear(0)
+    assert (table.pid(0), table.state(0), table.heartbeat(0), table.free_region()) == (0, wire.EMPTY, 0.0, 0)
+    assert table.pid(1) == 78
+
+
+def test_a_row_is_seen_only_when_it_is_whole() -> None:
+    table = wire.SlotTable(regions=1, slots=2)
+    offset = table.offset(0, 1)
+    assert table.row(0, 1) == (0, 0.0)
+    wire.WORD.pack_into(table.memory, offset, 5)
+    assert table.row(0, 1) == (0, 0.0)  # a job without a time is being written
+    wire.CLOCK.pack_into(table.memory, offset + 8, 1.5)
+    assert table.row(0, 1) == (5, 1.5)
+    assert table.row(0, 0) == (0, 0.0)
+    table.tell(0, 1, wire.INTERRUPTED, 5)
+    assert wire.WORD.unpack_from(table.memory, offset + wire.INTERRUPTED) == (5,)
+    assert table.row(0, 1) == (5, 1.5)
+
+
+def test_signals_to_nobody_are_no_error() -> None:
+    pid = os.fork()
+    if not pid:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    kill(pid, 15)
+    assert gone(pid)
+    assert not gone(os.getpid())
