@@ -194,7 +194,8 @@ class Dispatcher:
     def received(self, frame: tuple[Any, ...], fd: int) -> None:
         kind, job = frame[0], frame[1]
         if kind == wire.READY:
-            self.worker_ready(*frame[1:])
+            self.worker_ready(*frame[1:4], *wire.unpack(wire.read_file(fd, frame[4])))
+            os.close(fd)
             return
         call = self.flying.get(job)
         if kind == wire.RESULT:

@@ -26,6 +26,9 @@ SCRIPT_FAILED = "An unexpected error occurred in scoring script. Check the logs 
 INTERNAL_ERROR = "An unexpected internal error occurred. Check the logs for more info."
 
 
+MAX_HEAD_CHARACTERS = 64 * 1024  # more would not fit into a frame
+
+
 class Answer:
     """What goes back to the front."""
 
@@ -75,6 +78,9 @@ class Encoder:
     def response(self, response: AMLResponse, elapsed_ms: float) -> Answer:
         logger.info("run() output is HTTP Response")
         status, pairs, body = response.wire()
+        size = sum(len(name) + len(value) for name, value in pairs)
+        if size > MAX_HEAD_CHARACTERS:
+            raise ValueError(f"The response's headers have {size} characters, {MAX_HEAD_CHARACTERS} are the most.")
         lines = []
         own_ids = []
         failed = status >= 500

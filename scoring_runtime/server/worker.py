@@ -138,7 +138,8 @@ class WorkerProcess:
         runner_class = choose_runner(loaded.inputs.target, len(slots))
         encode = Encoder(self.settings.allow_nan)
         self.runner: Runner = runner_class(self.channel, slots, loaded.inputs, encode, self.beat, self.keep_going)
-        self.ready = (wire.READY, os.getpid(), self.region, loaded.inputs.style, *loaded.documents)
+        self.ready = (wire.READY, os.getpid(), self.region, loaded.inputs.style)
+        self.documents = wire.pack(loaded.documents)
         self.table.occupy(self.region, os.getpid(), wire.SERVING)
         signal.signal(signal.SIGRTMIN + wire.ANNOUNCE_SIGNAL_OFFSET, self.announce)
         self.announce()
@@ -148,7 +149,9 @@ class WorkerProcess:
 
     def announce(self, *_: Any) -> None:
         """Tell the front that this worker serves, and what; a new front asks for it."""
-        self.runner.send(self.ready)
+        fd = wire.write_file([self.documents])  # a large sample makes them larger than a frame
+        wire.attach(self.channel.results_out, wire.pack((*self.ready, len(self.documents))), fd)
+        os.close(fd)
 
     def beat(self) -> None:
         now = time.monotonic()

@@ -392,3 +392,34 @@ def test_a_stream_that_comes_after_the_timeout_is_not_mixed_into_the_next_answer
                 rest += chunk
         assert rest.startswith(b"HTTP/1.1 200 ")
         assert rest.count(b"\r\n\r\n") == 1
+
+
+def test_documents_larger_than_a_frame_reach_the_front(tmp_path: Path) -> None:
+    script = """
+import numpy as np
+from inference_schema.parameter_types.numpy_parameter_type import NumpyParameterType
+from inference_schema.schema_decorators import input_schema
+def init():
+    pass
+@input_schema("data", NumpyParameterType(np.arange(64 * 784).reshape(64, 784) / 3))
+def run(data):
+    return data.sum()
+"""
+    with serving(script, tmp_path) as server:
+        assert len(server.client.get("/swagger.json").content) > 500_000
+
+
+def test_headers_larger_than_a_frame_are_a_500_and_no_hang(tmp_path: Path) -> None:
+    script = """
+from azureml_inference_server_http.api.aml_response import AMLResponse
+def init():
+    pass
+def run(raw_data):
+    return AMLResponse("x" * 59_000, 200, {"x-big": "h" * int(raw_data)})
+"""
+    with serving(script, tmp_path) as server:
+        statuses = [
+            server.client.post("/score", content=n).status_code for n in ("10", "60000", "70000", "500000", "1")
+        ]
+        assert statuses == [200, 200, 500, 500, 200]
+        assert "The response's headers have" in server.out()

@@ -69,7 +69,7 @@ def test_processors_are_shared_between_workers(cpus: float, workers: int, each: 
 
 
 def test_the_smaller_of_quota_and_affinity_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads.os, "sched_getaffinity", lambda pid: {0, 1, 2})
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1, 2})
     monkeypatch.setattr(threads, "cpu_limit", lambda: (2.0, "cgroup v1"))
     assert str(threads.budget(1)) == "Thread Budget: 2 per worker (2 processors by cgroup v1)"
     monkeypatch.setattr(threads, "cpu_limit", lambda: (64.0, "cgroup v1"))
