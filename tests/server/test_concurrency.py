@@ -124,7 +124,7 @@ def test_a_thread_that_swallows_its_timeout_is_used_again(tmp_path: Path) -> Non
     settings = {"SCORING_MAX_CONCURRENT_REQUESTS": "2", "SCORING_TIMEOUT_MS": "200"}
     with serving(THREADS, tmp_path, **settings) as server:
         for _ in range(3):
-            got = at_once(server, *[{"do": "swallow", "for": 0.4}] * 2)
+            got = at_once(server, *[{"do": "swallow", "for": 1.0}] * 2)
             assert [a.status_code for a in got] == [500, 500]
             until(lambda: "scoring_requests_in_flight 0\n" in server.client.get("/metrics").text)
         assert [a.status_code for a in at_once(server, *[{"do": "sleep"}] * 4)] == [200] * 4
