@@ -16,6 +16,8 @@ GOOD = "def init():\n    pass\ndef run(raw_data):\n    return raw_data\n"
 
 @pytest.fixture(autouse=True)
 def _modules_and_path_as_they_were(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in [n for n in sys.modules if n.startswith("entry_module_")]:  # of scripts that other tests have loaded
+        monkeypatch.delitem(sys.modules, name)
     before = set(sys.modules)
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield
