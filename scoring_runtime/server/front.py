@@ -36,7 +36,6 @@ logger = logging.getLogger("azmlinfsrv")
 NOT_STARTED = "Not ready: init() has not finished yet."
 LOG_SECONDS = 0.02
 THROTTLE_SECONDS = 30.0
-BUFFERED_BYTES = 1 << 30  # announced request bodies, all connections together
 
 
 def run_front(
@@ -224,8 +223,8 @@ class FrontServer:
 
     # requests
 
-    def admit(self, length: int) -> None:
-        """Refuse before the body is read what could not be held or would wait too long."""
+    def admit(self) -> None:
+        """Refuse, before the body is read, what there is no room for."""
         self.dispatcher.admit()
         if len(self.early) >= max(self.dispatcher.max_queue, 1):
             raise Overloaded("The service is starting, and its queue is full.", 1)

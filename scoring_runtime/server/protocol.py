@@ -215,7 +215,7 @@ class ScoringProtocol(HttpToolsProtocol):
         length = found.get(b"content-length")
         if length is not None and int(length) > front.max_body_bytes:
             raise PayloadTooLarge(front.max_body_bytes)
-        front.admit(int(length or 0))
+        front.admit()
 
     def refuse_call(self, call: Call, error: RequestError) -> None:
         """Answer now, or when its turn has come; what still arrives of it is read and thrown away."""
