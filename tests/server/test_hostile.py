@@ -314,9 +314,11 @@ def test_a_long_query_is_handed_on(raw: Server) -> None:
 def test_the_body_of_one_request_does_not_count_as_the_head_of_the_next(plain: Server) -> None:
     with socket.create_connection(("127.0.0.1", plain.port), timeout=5) as sock:
         sock.sendall(b"POST /unknown HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n" + b"b" * 300_000)
-        assert sock.recv(65536).startswith(b"HTTP/1.1 404 ")
+        missing = b""
+        while not missing.endswith(b'try again."}'):  # head and body may come apart
+            missing += sock.recv(65536)
+        assert missing.startswith(b"HTTP/1.1 404 ")
         sock.sendall(b"GET /livez HTTP/1.1\r\nHo")
-        until(lambda: True)
         sock.sendall(b"st: x\r\n")
         sock.sendall(b"X-A: b\r\n\r\n")
         assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
