@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from scoring_runtime.batch.commits import Commit, Commits
-from scoring_runtime.batch.durable import sync_folder
 from scoring_runtime.batch.job import Job
 from scoring_runtime.batch.plan import MiniBatch
+from scoring_runtime.durable import sync_folder
 from scoring_runtime.errors import BatchError
 
 if TYPE_CHECKING:

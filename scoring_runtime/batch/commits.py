@@ -15,8 +15,8 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from scoring_runtime.batch.durable import make_folder, write_file
 from scoring_runtime.batch.plan import MiniBatch
+from scoring_runtime.durable import make_folder, write_file
 
 __all__ = ["Commit", "Commits", "Failure"]
 

@@ -11,10 +11,10 @@ from itertools import groupby
 from typing import Any
 
 from scoring_runtime.batch.cutting import Piece, cut
-from scoring_runtime.batch.durable import sync_folder, write_file
 from scoring_runtime.batch.job import Job, Size
 from scoring_runtime.batch.partitions import partition_files, partition_table
 from scoring_runtime.batch.sources import Source, find, kind_of
+from scoring_runtime.durable import sync_folder, write_file
 from scoring_runtime.errors import BatchInputError, BatchResumeError
 
 __all__ = ["MiniBatch", "Plan"]

@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
 
-from scoring_runtime.batch.durable import write_file
 from scoring_runtime.batch.job import Job
 from scoring_runtime.batch.plan import Plan
 from scoring_runtime.batch.tally import Tally
+from scoring_runtime.durable import write_file
 
 __all__ = ["Record", "read_record"]
 

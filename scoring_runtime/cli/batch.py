@@ -20,8 +20,8 @@ loaded, or its init() raised; 4 no input, or it cannot be read; 5 a threshold wa
 6 the output folder holds another run, or is in use; 130 Ctrl-C, 143 SIGTERM (the same command continues)"""
 
 
-def add_to(nouns: Any) -> None:
-    noun = nouns.add_parser("batch", help="score files and tables with a score.py")
+def add_to(nouns: Any, help: str) -> None:
+    noun = nouns.add_parser("batch", help=help)
     verbs = noun.add_subparsers(dest="verb", required=True, metavar="verb")
     add_run(verbs)
     show = verbs.add_parser("show", help="how a run stands")

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from typing import NoReturn
 
 from scoring_runtime import __version__
-from scoring_runtime.cli import batch
 
-__all__ = ["main"]
+__all__ = ["NOUNS", "main"]
+
+NOUNS = {
+    "batch": "score files and tables with a score.py",
+}
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(noun: str | None) -> argparse.ArgumentParser:
+    """All nouns with their help, and the verbs of the one that is named."""
     result = argparse.ArgumentParser(prog="scoring", description=f"scoring-runtime {__version__}")
     result.add_argument("--version", action="version", version=f"scoring-runtime {__version__}")
     nouns = result.add_subparsers(dest="noun", required=True, metavar="noun")
-    batch.add_to(nouns)
+    for name, help in NOUNS.items():
+        if name == noun:
+            importlib.import_module(f"scoring_runtime.cli.{name}").add_to(nouns, help)
+        else:
+            nouns.add_parser(name, help=help)
     return result
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
-    arguments, rest = parser().parse_known_args(argv)
+    """Each noun's module offers add_to(nouns, help); each verb sets `command`, called with arguments and the rest."""
+    argv = sys.argv[1:] if argv is None else argv
+    noun = next((word for word in argv if not word.startswith("-")), None)
+    arguments, rest = parser(noun).parse_known_args(argv)
     sys.exit(arguments.command(arguments, rest))

@@ -119,7 +119,7 @@ def test_a_pods_arguments_make_the_same_job(make_job, tmp_path):
         arguments=("--alpha", "2"),
         run_timeout_seconds=9.5,
     )
-    arguments, rest = parser().parse_known_args(command(job))
+    arguments, rest = parser("batch").parse_known_args(command(job))
     assert job_from(arguments, rest) == job
 
 

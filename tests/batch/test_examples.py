@@ -79,7 +79,7 @@ def test_a_client_and_a_batch_run_get_equal_answers(example):
 
 def test_the_page_names_every_flag_and_every_exit_code(capsys):
     with pytest.raises(SystemExit):
-        parser().parse_args(["batch", "run", "--help"])
+        parser("batch").parse_args(["batch", "run", "--help"])
     flags = set(re.findall(r"(--[a-z][a-z-]+)", capsys.readouterr().out)) - {"--help"}
     unnamed = {flag for flag in flags if flag not in DOCS}
     assert unnamed <= {"--style", "--input-format", "--logging-level"}

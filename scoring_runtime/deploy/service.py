@@ -1,0 +1,42 @@
+"""A service as it is recorded: one document a revision, and its secrets in files of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Secrets", "Service"]
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """Kept in files of mode 0600, never in the record; repr shows none of them."""
+
+    primary_key: str = field(default="", repr=False)
+    secondary_key: str = field(default="", repr=False)
+    token_key: str = field(default="", repr=False)
+    tls_certificate: str = field(default="", repr=False)  # PEM text
+    tls_key: str = field(default="", repr=False)
+    registries: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)  # address -> user, password
+
+
+@dataclass(frozen=True)
+class Service:
+    """One revision of a service; an update or a rollback makes another one."""
+
+    name: str
+    compute_type: str  # local, aci, aks, iot: the key of the table of targets
+    revision: int
+    deployment: Any  # a LocalDeployment, AciDeployment, ... of deployment_config.py
+    image: str = ""  # "name:1" in the workspace, or a reference that the host can pull
+    models: tuple[str, ...] = ()  # "name:version"
+    inference: Mapping[str, Any] = field(default_factory=dict)  # an inferenceconfig.json
+    environ: Mapping[str, str] = field(default_factory=dict)  # for the server: Settings.to_environ() and the user's own
+    auth: str = "none"  # none, key, token
+    tags: Mapping[str, str] = field(default_factory=dict)
+    properties: Mapping[str, str] = field(default_factory=dict)
+    description: str = ""
+    created: str = ""  # ISO 8601, UTC
+    updated: str = ""
+    secrets: Secrets = field(default_factory=Secrets, repr=False, compare=False)

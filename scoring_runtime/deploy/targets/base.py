@@ -1,0 +1,51 @@
+"""What every host can do with a service: plan, apply, status, logs, delete. The verbs are webservice.py's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from scoring_runtime.deploy.service import Service
+
+__all__ = ["FAILED", "HEALTHY", "TRANSITIONING", "UNHEALTHY", "UNSCHEDULABLE", "Plan", "Progress", "Status", "Target"]
+
+TRANSITIONING, HEALTHY, UNHEALTHY = "Transitioning", "Healthy", "Unhealthy"
+UNSCHEDULABLE, FAILED = "Unschedulable", "Failed"
+
+Progress = Callable[[str], None]  # told each step as it begins, in a few words
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What apply() would do: sentences in order, and the documents it would write or send, without secrets."""
+
+    steps: tuple[str, ...]
+    documents: Mapping[str, str] = field(default_factory=dict)  # file name -> text
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is really there."""
+
+    state: str
+    error: str | None = None  # a named reason and what to do, where the state is bad
+    scoring_uri: str | None = None
+    replicas: int = 0  # that are ready
+
+
+class Target(Protocol):
+    def plan(self, service: Service) -> Plan:
+        """Pure: reads and changes nothing outside."""
+        ...
+
+    def apply(self, service: Service, progress: Progress) -> None:
+        """Make it so; again does nothing. Returns when the host has accepted it. Raises TargetError."""
+        ...
+
+    def status(self, service: Service) -> Status: ...
+
+    def logs(self, service: Service, lines: int, init: bool = False) -> str: ...
+
+    def delete(self, service: Service, progress: Progress) -> None: ...
