@@ -32,7 +32,9 @@ def table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> str:
         *([str(row.get(column, "")) for column in columns] for row in rows),
     ]
     widths = [max(len(line[at]) for line in texts) for at in range(len(columns))]
-    return "\n".join("  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip() for line in texts)
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in texts
+    )
 
 
 class Steps:
