@@ -108,6 +108,13 @@ ROWS: tuple[Row, ...] = (
         minimum=1,
         maximum=65535,
     ),
+    Row(
+        "listen_fd",
+        "SCORING_LISTEN_FD",
+        str,
+        None,
+        "Serve on this inherited listening socket instead of opening the port; after a comma the health port's.",
+    ),
     Row("separate_health", "SEPERATE_HEALTH_ENDPOINT", bool, False, "Listen on the health port too."),
     Row("worker_count", "WORKER_COUNT", int, 1, "Worker processes.", flag="--worker_count", minimum=1, maximum=512),
     Row(

@@ -40,7 +40,7 @@ def until(claim: Any, seconds: float = 15.0, every: float = 0.02) -> Any:
 class Server:
     """A running `scoring-serve`."""
 
-    def __init__(self, script: Path, *arguments: str, folder: Path, **environ: str) -> None:
+    def __init__(self, script: Path, *arguments: str, folder: Path, fds: tuple[int, ...] = (), **environ: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.folder = folder
@@ -55,6 +55,7 @@ class Server:
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
+                pass_fds=fds,
             )
         self.client = httpx.Client(base_url=self.url, timeout=20, trust_env=False)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import socket
 import sys
 from typing import Any, NoReturn
 
@@ -62,11 +63,11 @@ def main(argv: list[str] | None = None) -> NoReturn:
     except SettingsError as error:
         command.error(str(error))
     try:
-        settings = Settings.load(os.environ, flags)
+        settings, sockets = take_over(Settings.load(os.environ, flags))
         export(settings, flags, rest)
         banner(settings)
         check_script(settings)
-        serve(settings)
+        serve(settings, sockets)
     except ScoringRuntimeError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.stderr.flush()
@@ -162,11 +163,25 @@ def check_script(settings: Settings) -> None:
         raise ScriptLoadError(f"{path} cannot be read: {error.strerror}. Check its permissions.") from None
 
 
-def serve(settings: Settings) -> None:
+def take_over(settings: Settings) -> tuple[Settings, list[socket.socket]]:
+    """The sockets that were handed in, and the settings with the ports that those have."""
+    from scoring_runtime.server.sockets import handed_in
+
+    sockets = handed_in(settings, os.environ)
+    if not sockets:
+        return settings, sockets
+    names = ("port", "health_port")
+    ports = {name: sock.getsockname()[1] for name, sock in zip(names, sockets, strict=False)}
+    numbers = ",".join(str(sock.fileno()) for sock in sockets)
+    separate = settings.separate_health or len(sockets) > 1
+    return settings.replace(listen_fd=numbers, separate_health=separate, **ports), sockets
+
+
+def serve(settings: Settings, sockets: list[socket.socket]) -> None:
     from scoring_runtime.server.sockets import listen
 
-    listeners = [listen(settings.host, settings.port)]
-    if settings.separate_health and settings.health_port != settings.port:
+    listeners = sockets or [listen(settings.host, settings.port)]
+    if settings.separate_health and settings.health_port != settings.port and len(listeners) < 2:
         listeners.append(listen(settings.host, settings.health_port))
     from scoring_runtime.server.boot import run
 

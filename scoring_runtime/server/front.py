@@ -23,7 +23,7 @@ from scoring_runtime.server.cors import Cors
 from scoring_runtime.server.dispatch import Dispatcher
 from scoring_runtime.server.metrics import Metrics
 from scoring_runtime.server.protocol import ScoringProtocol
-from scoring_runtime.server.sockets import BACKLOG
+from scoring_runtime.server.sockets import Doors
 from scoring_runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class FrontServer:
         self.linger_seconds = 0.3
         self.started = False  # init() has finished in some worker, once
         self.draining = False
+        self.doors = Doors((), shared=False)
         self.early: list[Call] = []
         self.state = ServerState()
         self.quota_at = time.monotonic()
@@ -110,12 +111,14 @@ class FrontServer:
         def connection() -> ScoringProtocol:
             return Protocol(config=config, server_state=self.state, app_state={}, _loop=loop)
 
-        self.connection = connection
-        servers = [await loop.create_server(connection, sock=sock, backlog=BACKLOG) for sock in listeners]
+        self.doors = Doors(listeners, shared=bool(self.settings.listen_fd))
+        await self.doors.open(loop, connection)
+        if self.started:  # a worker of an earlier front
+            self.doors.ready()
         second = loop.create_task(self.every_second())
         await self.stop_event.wait()
         loop.remove_reader(lifeline)
-        await self.drain(servers)
+        await self.drain()
         second.cancel()
 
     async def asgi(self, scope: Any, receive: Any, send: Any) -> None:
@@ -163,11 +166,11 @@ class FrontServer:
             if isinstance(connection, ScoringProtocol) and connection.deadline < now:
                 connection.sweep(now)
 
-    async def drain(self, servers: list[asyncio.base_events.Server]) -> None:
+    async def drain(self) -> None:
         """Answer everything that has arrived, the accept backlog included; then there is nothing left to reset."""
         self.draining = True
         deadline = time.monotonic() + self.graceful_seconds
-        await self.close_listeners(servers)
+        await self.doors.close()
         for connection in list(self.state.connections):
             connection.shutdown()
         while self.state.connections and time.monotonic() < deadline:
@@ -182,28 +185,11 @@ class FrontServer:
         while self.dispatcher.flying and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
 
-    async def close_listeners(self, servers: list[asyncio.base_events.Server]) -> None:
-        """Accept what the kernel has accepted for us, to the last connection, and close in the same breath."""
-        keep = [sock.dup() for server in servers for sock in server.sockets]
-        for server in servers:
-            server.close()
-        await asyncio.sleep(0.01)  # until the loop has let go of its own descriptors
-        for sock in keep:
-            sock.setblocking(False)
-            accepted = []
-            try:
-                while True:
-                    accepted.append(sock.accept()[0])
-            except (BlockingIOError, OSError):
-                sock.close()
-            for connection in accepted:
-                connection.setblocking(False)
-                await self.dispatcher.loop.connect_accepted_socket(self.connection, connection)
-
     # readiness
 
     def worker_ready(self) -> None:
         self.started = True
+        self.doors.ready()
         early, self.early = self.early, []
         for call in early:
             if not call.disconnected:

@@ -1,15 +1,22 @@
-"""Opens the ports, before anything is forked."""
+"""The listening sockets: opened before anything is forked, or handed in by a supervisor that keeps them open."""
 
 from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from scoring_runtime.errors import PortError
+from scoring_runtime.errors import PortError, SettingsError
+from scoring_runtime.settings import Settings
 
-__all__ = ["BACKLOG", "listen"]
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ["BACKLOG", "Doors", "handed_in", "listen"]
 
 BACKLOG = 4096
+FIRST_FD = 3  # where systemd and its kin put the first socket
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -27,3 +34,91 @@ def listen(host: str, port: int) -> socket.socket:
         raise PortError(host, port, reason) from None
     sock.setblocking(False)
     return sock
+
+
+def handed_in(settings: Settings, environ: MutableMapping[str, str]) -> list[socket.socket]:
+    """The sockets that SCORING_LISTEN_FD or LISTEN_FDS names: the service first; raises SettingsError.
+
+    The variables are gone afterwards: they speak to this process, not to what it starts.
+    """
+    pid, count = environ.pop("LISTEN_PID", ""), environ.pop("LISTEN_FDS", "")
+    environ.pop("SCORING_LISTEN_FD", None)
+    named: str = settings.listen_fd or ""
+    if not named and pid == str(os.getpid()) and count.isdigit():
+        named = ",".join(str(FIRST_FD + at) for at in range(int(count)))
+    return [adopt(text.strip()) for text in named.split(",") if text.strip()][:2]
+
+
+def adopt(text: str) -> socket.socket:
+    expected = "the descriptors of one or two listening TCP sockets, such as 3 or 3,4"
+    fix = "Pass the listening socket on to this process (in Python: subprocess with pass_fds), or unset the variable."
+    try:
+        sock = socket.socket(fileno=int(text))
+        listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except (OSError, ValueError, OverflowError):
+        raise SettingsError("SCORING_LISTEN_FD", text, expected, fix) from None
+    if not listening or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        sock.detach()
+        raise SettingsError("SCORING_LISTEN_FD", text, expected, fix)
+    os.set_inheritable(sock.fileno(), False)
+    sock.setblocking(False)
+    return sock
+
+
+class Doors:
+    """When the front begins to accept on each socket, and how it ends.
+
+    A socket that was handed in is shared: with the supervisor, and with the server that this one replaces or that
+    replaces this one. So it is accepted from only once there is a worker, and what waits in it is left to the others.
+    """
+
+    def __init__(self, listeners: Sequence[socket.socket], *, shared: bool) -> None:
+        self.shared = shared
+        self.at_once = list(listeners[1:] if shared else listeners)
+        self.when_ready = list(listeners[:1] if shared else ())
+        self.servers: list[asyncio.Server] = []
+
+    async def open(self, loop: asyncio.AbstractEventLoop, connection: Callable[[], Any]) -> None:
+        self.loop = loop
+        self.connection = connection
+        await self.accept(self.at_once)
+
+    def ready(self) -> None:
+        """There is a worker: the shared socket too."""
+        if self.when_ready:
+            waiting, self.when_ready = self.when_ready, []
+            self.opening = self.loop.create_task(self.accept(waiting))
+
+    async def accept(self, listeners: list[socket.socket]) -> None:
+        for sock in listeners:
+            self.servers.append(await self.loop.create_server(self.connection, sock=sock, backlog=BACKLOG))
+
+    async def close(self) -> None:
+        for sock in self.when_ready:
+            sock.close()
+        self.when_ready = []
+        if self.shared:
+            for server in self.servers:
+                server.close()
+        else:
+            await self.close_emptied()
+
+    async def close_emptied(self) -> None:
+        """Accept what the kernel has accepted for us, to the last connection, and close in the same breath."""
+        import asyncio
+
+        keep = [sock.dup() for server in self.servers for sock in server.sockets]
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(0.01)  # until the loop has let go of its own descriptors
+        for sock in keep:
+            sock.setblocking(False)
+            accepted = []
+            try:
+                while True:
+                    accepted.append(sock.accept()[0])
+            except (BlockingIOError, OSError):
+                sock.close()
+            for connection in accepted:
+                connection.setblocking(False)
+                await self.loop.connect_accepted_socket(self.connection, connection)
