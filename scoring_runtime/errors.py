@@ -24,6 +24,8 @@ ScoringRuntimeError
  |   |- BatchThresholdError 5      more failed than was allowed, or nothing succeeded
  |   |- BatchResumeError 6         the output folder holds another run, or is in use
  |- DeployError                   registry, image or service operations
+     |- WorkspaceError              there is no such workspace, or it is in use
+     |   |- WorkspaceReadOnly       it lies at a URL
      |- ModelNotFound, PackagingError, TargetError, ServiceFailed
 
 Each builds its message from what was expected, what came, and what to do about it.
@@ -60,6 +62,8 @@ __all__ = [
     "TargetError",
     "UnsupportedInput",
     "WorkerLost",
+    "WorkspaceError",
+    "WorkspaceReadOnly",
 ]
 
 
@@ -193,6 +197,20 @@ class BatchResumeError(BatchError):
 
 class DeployError(ScoringRuntimeError):
     """A registry, image or service operation failed."""
+
+
+class WorkspaceError(DeployError):
+    """There is no such workspace, or it cannot be used now."""
+
+
+class WorkspaceReadOnly(WorkspaceError):
+    """A workspace at a URL can only be read."""
+
+    def __init__(self, where: str, what: str = "this") -> None:
+        super().__init__(
+            f"{where} is read-only, as every workspace at a URL: {what} was refused; listing, looking and downloading "
+            "work. Name a folder with --workspace or SCORING_WORKSPACE."
+        )
 
 
 class ModelNotFound(DeployError):

@@ -1,15 +1,18 @@
-"""Versioned documents in a folder: `<name>/<version>.json`, written whole or not at all, no version given twice."""
+"""Versioned documents, `<kind>/<name>/<version>.json`: written whole or not at all, no version given twice."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from scoring_runtime.deploy.storage import Storage
 from scoring_runtime.durable import make_folder, sync_folder, write_file
 
-__all__ = ["Records"]
+__all__ = ["Document", "Records"]
 
 Document = dict[str, Any]
 
@@ -17,69 +20,69 @@ Document = dict[str, Any]
 class Records:
     """The documents of one kind. Names have been checked by who calls."""
 
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
+    def __init__(self, storage: Storage, kind: str) -> None:
+        self.storage = storage
+        self.kind = kind
 
     def add(self, name: str, document: Document) -> int:
         """Write the document as the next version, and say which: two at once get two versions."""
-        folder = os.path.join(self.folder, name)
-        make_folder(folder)
-        version = max([self.last(name), *self.versions(name)]) + 1
-        while True:
-            temporary = os.path.join(folder, f"{uuid.uuid4().hex[:12]}.tmp")
-            write_file(temporary, encoded({**document, "version": version}))
-            try:
-                os.link(temporary, self.path(name, version))  # unlike a rename this fails if it is there
-            except FileExistsError:
-                version += 1
-                continue
-            finally:
-                os.unlink(temporary)
-            sync_folder(folder)
-            return version
+        with self.writing(name):
+            version = max([self.last(name), *self.versions(name)]) + 1
+            write_file(self.path(name, version), encoded({**document, "version": version}))
+        return version
 
     def read(self, name: str, version: int) -> Document:
         """Raises FileNotFoundError."""
-        with open(self.path(name, version), "rb") as file:
+        with self.storage.open(self.kind, name, f"{version}.json") as file:
             document: Document = json.load(file)
             return document
 
     def replace(self, name: str, version: int, document: Document) -> None:
-        write_file(self.path(name, version), encoded(document))
+        """Raises FileNotFoundError where it was removed: an update does not bring it back."""
+        with self.writing(name):
+            os.stat(self.path(name, version))
+            write_file(self.path(name, version), encoded(document))
 
     def remove(self, name: str, version: int) -> None:
-        """The number stays used: what comes next gets a higher one."""
-        if version > self.last(name):
-            write_file(os.path.join(self.folder, name, "last"), str(version).encode())
-        os.unlink(self.path(name, version))
-        sync_folder(os.path.join(self.folder, name))
+        """The number stays used: what comes next gets a higher one. Raises FileNotFoundError."""
+        with self.writing(name):
+            os.stat(self.path(name, version))
+            if version > self.last(name):
+                write_file(self.storage.path(self.kind, name, "last"), str(version).encode())
+            os.unlink(self.path(name, version))
+            sync_folder(self.storage.path(self.kind, name))
 
     def names(self) -> list[str]:
-        return sorted(name for name in listed(self.folder) if self.versions(name))
+        return sorted(name for name in self.storage.listed(self.kind) if self.versions(name))
 
     def versions(self, name: str) -> list[int]:
         """In order, the newest last."""
-        stems = (entry[:-5] for entry in listed(os.path.join(self.folder, name)) if entry.endswith(".json"))
+        stems = (entry[:-5] for entry in self.storage.listed(self.kind, name) if entry.endswith(".json"))
         return sorted(int(stem) for stem in stems if stem.isdigit())
 
     def last(self, name: str) -> int:
         """The highest version that was removed."""
         try:
-            with open(os.path.join(self.folder, name, "last")) as file:
+            with self.storage.open(self.kind, name, "last") as file:
                 return int(file.read())
         except FileNotFoundError:
             return 0
 
     def path(self, name: str, version: int) -> str:
-        return os.path.join(self.folder, name, f"{version}.json")
+        return self.storage.path(self.kind, name, f"{version}.json")
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[None]:
+        """One writer a name. What one left that was killed is in nobody's way: it is removed."""
+        folder = self.storage.path(self.kind, name)
+        make_folder(folder)
+        with open(os.path.join(folder, "lock"), "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            for entry in os.listdir(folder):
+                if entry.endswith(".tmp"):
+                    os.unlink(os.path.join(folder, entry))
+            yield
 
 
 def encoded(document: Document) -> bytes:
     return json.dumps(document, indent=1, sort_keys=True).encode()
-
-
-def listed(folder: str) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
