@@ -22,7 +22,7 @@ OURS: dict[str, set[str]] = {
     "durable": set(),
     "compat": set(),  # its targets are strings
     "schemas": {"errors"},
-    "api": {"errors"},
+    "api": {"errors", "accelerators"},
     "script": {"errors", "compat"},
     "server": {"errors", "settings", "script", "api", "schemas", "compat", "threads"},
     "batch": {"errors", "settings", "script", "api", "schemas", "compat", "threads", "durable"},
@@ -36,7 +36,7 @@ OURS: dict[str, set[str]] = {
 THEIRS: dict[str, set[str]] = {
     "errors": set(),
     "settings": set(),
-    "accelerators": {"onnxruntime"},
+    "accelerators": set(),
     "threads": set(),
     "durable": set(),
     "compat": set(),
