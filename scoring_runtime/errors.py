@@ -27,6 +27,9 @@ ScoringRuntimeError
      |- WorkspaceError              there is no such workspace, or it is in use
      |   |- WorkspaceReadOnly       it lies at a URL
      |- ModelNotFound, PackagingError, TargetError, ServiceFailed
+     |- ConfigError(.key)          a value of a configuration, file or argument, breaks a rule
+     |- ServiceNotFound            no service by that name
+     |- ServiceBusy                another operation works on the service
 
 Each builds its message from what was expected, what came, and what to do about it.
 """
@@ -39,6 +42,7 @@ __all__ = [
     "BatchInputError",
     "BatchResumeError",
     "BatchThresholdError",
+    "ConfigError",
     "DeployError",
     "HeaderTooLong",
     "MethodNotAllowed",
@@ -57,7 +61,9 @@ __all__ = [
     "ScriptLoadError",
     "ScriptSignatureError",
     "ScriptTimedOut",
+    "ServiceBusy",
     "ServiceFailed",
+    "ServiceNotFound",
     "SettingsError",
     "TargetError",
     "UnsupportedInput",
@@ -227,3 +233,26 @@ class TargetError(DeployError):
 
 class ServiceFailed(DeployError):
     """The service did not become healthy."""
+
+
+class ConfigError(DeployError):
+    """A value breaks a rule. Says the file, the key path, the value, the rule, and what to do."""
+
+    def __init__(self, key: str, value: object, expected: str, fix: str = "", file: str = "") -> None:
+        self.key = key
+        self.parts = (value, expected, fix)
+        where = f"{file}: {key}" if file else key
+        text = f"{where}: expected {expected}, got {'nothing' if value is None else repr(value)}."
+        super().__init__(f"{text} {fix}" if fix else text)
+
+    def within(self, file: str, key: str) -> ConfigError:
+        """The same, for the place where the value was read."""
+        return ConfigError(key, *self.parts, file=file)
+
+
+class ServiceNotFound(DeployError):
+    """No service by that name in this workspace."""
+
+
+class ServiceBusy(DeployError):
+    """Another process works on this service."""
