@@ -239,6 +239,12 @@ class Settings:
                 result[row.env] = str(value).lower() if isinstance(value, bool) else str(value)
         return result
 
+    def public(self) -> dict[str, Any]:
+        """What differs from its default, by environment variable, without secrets."""
+        return {
+            row.env: self._values[row.name] for row in ROWS if self._values[row.name] != row.default and not row.secret
+        }
+
     @classmethod
     def load(
         cls,

@@ -67,7 +67,20 @@ ONLY: dict[str, set[str]] = {
     "server.outputs": {"server.worker", "server.runner", "server.async_runner"},
     "script": {"cli.serve", "server.worker", "server.inputs", "server.arbiter", "batch.scorer", "batch.online"},
 }
-FRONT = ("front", "protocol", "call", "dispatch", "watch", "routes", "metrics", "cors", "identity", "target", "logs")
+FRONT = (
+    "front",
+    "protocol",
+    "call",
+    "dispatch",
+    "watch",
+    "routes",
+    "metrics",
+    "info",
+    "cors",
+    "identity",
+    "target",
+    "logs",
+)
 
 
 class Import(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import math
 import os
@@ -33,13 +34,14 @@ READ_AHEAD_MS = 10.0
 class WorkerState:
     """What the front knows about one worker."""
 
-    __slots__ = ("killed_at", "pid", "pidfd", "region")
+    __slots__ = ("killed_at", "pid", "pidfd", "region", "status")
 
     def __init__(self, pid: int, region: int) -> None:
         self.pid = pid
         self.region = region
         self.pidfd = -1
         self.killed_at = 0.0
+        self.status: dict[str, Any] = {}  # what its script reports
 
 
 class Dispatcher:
@@ -243,11 +245,13 @@ class Dispatcher:
     # workers come and go
 
     def worker_ready(
-        self, pid: int, region: int, style: str, documents: dict[str, bytes], supported: list[str]
+        self, pid: int, region: int, style: str, documents: dict[str, bytes], supported: list[str], status: str
     ) -> None:
         if pid in self.workers:
+            self.workers[pid].status = json.loads(status)
             return
         worker = self.workers[pid] = WorkerState(pid, region)
+        worker.status = json.loads(status)
         self.style = style
         self.documents = (documents, supported)
         try:

@@ -26,8 +26,8 @@ class Metrics:
         self.buckets[bisect_left(BUCKETS, seconds)] += 1
         self.seconds += seconds
 
-    def text(self, dispatcher: Dispatcher) -> str:
-        """The Prometheus text format."""
+    def text(self, dispatcher: Dispatcher, early: int = 0) -> str:
+        """The Prometheus text format; `early` requests wait for the first worker."""
         lines: list[str] = []
 
         def family(name: str, kind: str, help: str, *samples: tuple[str, float]) -> None:
@@ -47,8 +47,13 @@ class Metrics:
         family("workers", "gauge", "Workers that can score.", ("", len(dispatcher.workers)))
         family("slots", "gauge", "run() calls that can go on at a time.", ("", slots))
         family("requests_in_flight", "gauge", "run() calls that go on now.", ("", dispatcher.busy))
-        family("queue_depth", "gauge", "Requests that wait for a slot.", ("", dispatcher.queued))
+        queued = dispatcher.queued + early
+        family("queue_depth", "gauge", "Requests that wait for a slot.", ("", queued))
         family("utilization", "gauge", "Busy slots over slots.", ("", dispatcher.busy / slots if slots else 0))
+        wanted = (dispatcher.busy + queued) / max(slots, 1)
+        family(
+            "load", "gauge", "Busy slots and waiting requests over slots; more than 1 wants more slots.", ("", wanted)
+        )
         helps = {
             "timeouts": "run() calls that took longer than SCORING_TIMEOUT_MS.",
             "rejected": "Requests answered 503.",
@@ -57,4 +62,15 @@ class Metrics:
         }
         for name, help in helps.items():
             family(f"{name}_total", "counter", help, ("", dispatcher.counters[name]))
+        for name, (help, samples) in reported(dispatcher).items():
+            family(name, "gauge", help, *samples)
         return "\n".join(lines) + "\n"
+
+
+def reported(dispatcher: Dispatcher) -> dict[str, tuple[str, list[tuple[str, float]]]]:
+    """The gauges that scripts report, a sample a worker."""
+    found: dict[str, tuple[str, list[tuple[str, float]]]] = {}
+    for worker in dispatcher.workers.values():
+        for name, (help, value) in worker.status.get("gauges", {}).items():
+            found.setdefault(name, (help, []))[1].append((f'{{worker="{worker.region}"}}', value))
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,14 @@ def create_app(front: FrontServer) -> ASGIApp:
         return Response(body, status, {"x-ms-run-function-failed": "False"}, media_type="application/json")
 
     async def metrics(request: Request) -> Response:
-        return Response(front.metrics.text(front.dispatcher), media_type="text/plain; version=0.0.4; charset=utf-8")
+        text = front.metrics.text(front.dispatcher, len(front.early))
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def info(request: Request) -> Response:
+        from scoring_runtime.server.info import document
+
+        shown = document(front.settings, front.dispatcher, front.not_ready())
+        return Response(json.dumps(shown, indent=1) + "\n", media_type="application/json")
 
     async def refuse(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
@@ -65,6 +73,7 @@ def create_app(front: FrontServer) -> ASGIApp:
         routes=[
             Route("/", identified(options), methods=["OPTIONS"]),  # GET and HEAD of health never come here
             Route("/metrics", metrics),
+            Route("/info", info),
             Route("/swagger.json", identified(options), methods=["OPTIONS"]),
             Route("/swagger.json", identified(swagger)),
             Route("/score", not_allowed, methods=["PUT", "DELETE", "PATCH"]),

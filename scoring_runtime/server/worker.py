@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 from scoring_runtime import schemas
+from scoring_runtime.api import status
 from scoring_runtime.errors import ScoringRuntimeError, ScriptError, ScriptInitError
 from scoring_runtime.script import Script, extend_path, load_script, model_listing
 from scoring_runtime.server import logs, onnx_threads, wire
@@ -139,18 +140,20 @@ class WorkerProcess:
         encode = Encoder(self.settings.allow_nan)
         self.runner: Runner = runner_class(self.channel, slots, loaded.inputs, encode, self.beat, self.keep_going)
         self.ready = (wire.READY, os.getpid(), self.region, loaded.inputs.style)
-        self.documents = wire.pack(loaded.documents)
+        self.documents = loaded.documents
         self.table.occupy(self.region, os.getpid(), wire.SERVING)
         signal.signal(signal.SIGRTMIN + wire.ANNOUNCE_SIGNAL_OFFSET, self.announce)
         self.announce()
+        status.on_change(self.announce)
         logger.info("Worker with pid %s ready for serving traffic", os.getpid())
         self.runner.run_forever()
         self.table.occupy(self.region, os.getpid(), wire.LEAVING)
 
     def announce(self, *_: Any) -> None:
-        """Tell the front that this worker serves, and what; a new front asks for it."""
-        fd = wire.write_file([self.documents])  # a large sample makes them larger than a frame
-        wire.attach(self.channel.results_out, wire.pack((*self.ready, len(self.documents))), fd)
+        """Tell the front that this worker serves, and what; a new front asks for it, and so do reports."""
+        papers = wire.pack((*self.documents, status.status()))
+        fd = wire.write_file([papers])  # a large sample makes them larger than a frame
+        wire.attach(self.channel.results_out, wire.pack((*self.ready, len(papers))), fd)
         os.close(fd)
 
     def beat(self) -> None:
