@@ -153,6 +153,14 @@ ROWS: tuple[Row, ...] = (
         maximum=256,
     ),
     Row("max_queue_length", "SCORING_MAX_QUEUE_LENGTH", int, 4096, "Requests that may wait for a slot.", minimum=0),
+    Row(
+        "max_queue_bytes",
+        "SCORING_MAX_QUEUE_BYTES",
+        int,
+        1024 * 1024 * 1024,
+        "The bodies of all requests together, in memory or on disk, that are read, wait or run.",
+        minimum=0,
+    ),
     Row("max_queue_wait_ms", "SCORING_MAX_QUEUE_WAIT_MS", int, 300_000, "How long one may wait for a slot.", minimum=1),
     Row("max_body_bytes", "SCORING_MAX_BODY_BYTES", int, 100 * 1024 * 1024, "The largest request body.", minimum=0),
     Row(

@@ -9,31 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from scoring_runtime.errors import Overloaded, RequestError
 from scoring_runtime.server import wire
+from scoring_runtime.server.bodies import disk_file
 from scoring_runtime.server.identity import Identity
 
 if TYPE_CHECKING:
     from scoring_runtime.server.protocol import ScoringProtocol
 
-__all__ = ["Call", "FilePool", "error_head", "message_json"]
+__all__ = ["Call", "error_head", "message_json"]
 
-SPOOL_BYTES = 2 * 1024 * 1024  # from here on a body goes to disk while it arrives
 PAUSE_BYTES = 256 * 1024
-
-
-class FilePool:
-    """Memory files for bodies, kept because fresh pages cost more than the copy into them."""
-
-    def __init__(self) -> None:
-        self.fds: list[int] = []
-
-    def take(self) -> int | None:
-        return self.fds.pop() if self.fds else None
-
-    def give(self, fd: int) -> None:
-        if len(self.fds) < 8:
-            self.fds.append(fd)
-        else:
-            os.close(fd)
 
 
 class Call:
@@ -102,25 +86,25 @@ class Call:
     # the body
 
     def add(self, data: bytes) -> None:
+        """Raises OSError when it cannot be stored."""
+        bodies = self.protocol.front.bodies
         self.size += len(data)
+        bodies.held_bytes += len(data)
         if self.fd >= 0:
-            os.write(self.fd, data)
+            write(self.fd, data)
             return
         self.chunks.append(data)
-        if self.size > SPOOL_BYTES:
-            import tempfile
-
-            with tempfile.TemporaryFile(buffering=0) as file:
-                self.fd = os.dup(file.fileno())
+        if self.size > bodies.spool_bytes:
+            self.fd = disk_file()
             for chunk in self.chunks:
-                os.write(self.fd, chunk)
+                write(self.fd, chunk)
             self.chunks = []
 
-    def complete(self, pool: FilePool) -> None:
-        """The body is here: into the frame when it is small, else into a memory file."""
+    def complete(self) -> None:
+        """The body is here: into the frame when it is small, else into a memory file. Raises OSError."""
         self.received = True
         if self.fd < 0 and self.size > wire.INLINE_BYTES:
-            self.fd = wire.write_file(self.chunks, pool.take())
+            self.fd = wire.write_file(self.chunks, self.protocol.front.bodies.take())
             self.pooled = True
             self.chunks = []
 
@@ -136,9 +120,12 @@ class Call:
 
     def release(self) -> None:
         """No worker has it any more."""
+        bodies = self.protocol.front.bodies
+        bodies.held_bytes -= self.size
+        self.size = 0
         if self.fd >= 0:
             if self.pooled:
-                self.protocol.front.files.give(self.fd)
+                bodies.give(self.fd)
             else:
                 os.close(self.fd)
             self.fd = -1
@@ -216,7 +203,7 @@ class Call:
         self.response_complete = True
         if self.streaming:
             self.protocol.log(self, self.status, "", self.written)
-        if self.fd >= 0 and self.id not in self.protocol.front.dispatcher.flying:
+        if self.size and self.id not in self.protocol.front.dispatcher.flying:
             self.release()
         self.protocol.call_complete(self)
 
@@ -226,6 +213,12 @@ class NoEvent:
 
     @staticmethod
     def set() -> None: ...
+
+
+def write(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
 
 
 def message_json(message: str) -> bytes:

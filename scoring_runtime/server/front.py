@@ -17,8 +17,9 @@ from uvicorn.server import ServerState
 from scoring_runtime import threads
 from scoring_runtime.errors import MethodNotAllowed, NotReady, Overloaded
 from scoring_runtime.server import logs, wire
+from scoring_runtime.server.bodies import Bodies
 from scoring_runtime.server.boot import HELD
-from scoring_runtime.server.call import Call, FilePool
+from scoring_runtime.server.call import Call
 from scoring_runtime.server.cors import Cors
 from scoring_runtime.server.dispatch import Dispatcher
 from scoring_runtime.server.metrics import Metrics
@@ -59,7 +60,7 @@ class FrontServer:
         self.dispatcher.on_ready = self.worker_ready
         self.metrics = Metrics()
         self.cors = Cors(settings.cors_origins)
-        self.files = FilePool()
+        self.bodies = Bodies(settings.max_queue_bytes)
         self.access_log = logs.AccessLog(plain_log)
         self.log_at = 0.0
         self.log_timer: asyncio.Handle | None = None
@@ -209,11 +210,21 @@ class FrontServer:
 
     # requests
 
-    def admit(self) -> None:
+    def admit(self, body_bytes: int) -> None:
         """Refuse, before the body is read, what there is no room for."""
         self.dispatcher.admit()
+        self.make_sure_of_room(body_bytes)
         if len(self.early) >= max(self.dispatcher.max_queue, 1):
             raise Overloaded("The service is starting, and its queue is full.", 1)
+
+    def make_sure_of_room(self, more: int) -> None:
+        bodies = self.bodies
+        if not bodies.have_room(more):
+            raise self.overloaded(f"bodies of {bodies.held_bytes} bytes are waiting, {bodies.limit_bytes} may wait.")
+
+    def overloaded(self, reason: str) -> Overloaded:
+        self.dispatcher.counters["rejected"] += 1
+        return Overloaded(f"The service is overloaded: {reason}", self.dispatcher.retry_after())
 
     def submit(self, call: Call) -> None:
         dispatcher = self.dispatcher

@@ -212,10 +212,10 @@ class ScoringProtocol(HttpToolsProtocol):
             if call.method == "HEAD":
                 raise MethodNotAllowed
             return
-        length = found.get(b"content-length")
-        if length is not None and int(length) > front.max_body_bytes:
+        length = int(found.get(b"content-length", 0))
+        if length > front.max_body_bytes:
             raise PayloadTooLarge(front.max_body_bytes)
-        front.admit()
+        front.admit(length)
 
     def refuse_call(self, call: Call, error: RequestError) -> None:
         """Answer now, or when its turn has come; what still arrives of it is read and thrown away."""
@@ -233,10 +233,19 @@ class ScoringProtocol(HttpToolsProtocol):
             return
         if self.refused:
             return
-        call.add(body)
-        if call.size > self.front.max_body_bytes:
+        front = self.front
+        try:
+            call.add(body)
+            if call.size > front.max_body_bytes:
+                raise PayloadTooLarge(front.max_body_bytes)
+            if front.bodies.overfull(call.size):
+                front.make_sure_of_room(0)
+        except RequestError as refusal:
             call.release()
-            self.refuse_call(call, PayloadTooLarge(self.front.max_body_bytes))
+            self.refuse_call(call, refusal)
+        except OSError as error:
+            call.release()
+            self.refuse_call(call, front.overloaded(f"the request's body cannot be stored: {error.strerror}."))
 
     def on_message_complete(self) -> None:
         call = self.call
@@ -249,10 +258,17 @@ class ScoringProtocol(HttpToolsProtocol):
             if call.response_complete:
                 self.after_answer(call)
             return
-        call.complete(self.front.files)
         self.deadline = math.inf
+        try:
+            call.complete()
+        except OSError as error:
+            call.refusal = self.front.overloaded(f"the request's body cannot be stored: {error.strerror}.")
+            call.release()
         if self.active is call:
-            self.front.submit(call)
+            if call.refusal is None:
+                self.front.submit(call)
+            else:
+                call.fail(call.refusal)
 
     # answers
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 import random
 import re
+import resource
 import socket
 import struct
 from collections.abc import Iterator
@@ -287,6 +288,70 @@ def test_a_large_answer_is_not_kept_in_a_memory_file(servers: dict[str, Server])
     for _ in range(10):
         assert len(post(server, b"x" * 70_000, how="grow", size=20_000_000).content) == 20_000_000
     assert memory_files(front_of(server)) <= 8 * 2 * MIB
+
+
+# many at once
+
+HOLDS = """
+import os, time
+def init():
+    pass
+def run(raw_data):
+    while not os.path.exists("go"):
+        time.sleep(0.01)
+    return len(raw_data)
+"""
+
+
+def test_all_bodies_together_have_a_limit(tmp_path: Path) -> None:
+    with (
+        serving(HOLDS, tmp_path, SCORING_MAX_QUEUE_BYTES=str(5 * MIB)) as server,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        waiting = [pool.submit(server.post, "x" * MIB) for _ in range(4)]
+        until(lambda: "scoring_queue_depth 3" in server.client.get("/metrics").text)
+
+        announced = server.post("x" * MIB)
+        growing = httpx.post(f"{server.url}/score", content=iter([b"y" * MIB] * 2), headers=JSON)
+        small = pool.submit(server.post, "z")
+        (tmp_path / "go").touch()
+
+        assert [announced.status_code, growing.status_code] == [503, 503]
+        assert re.fullmatch(
+            r"The service is overloaded: bodies of \d+ bytes are waiting, 5242880 may wait\.",
+            announced.json()["message"],
+        )
+        assert int(announced.headers["retry-after"]) >= 1
+        assert [one.result().json() for one in waiting] == [MIB + 2] * 4
+        assert small.result().json() == 3
+        assert server.post("x" * 6 * MIB).json() == 6 * MIB + 2  # alone it has room
+
+
+def test_bodies_go_to_disk_when_many_are_held(tmp_path: Path) -> None:
+    with serving(HOLDS, tmp_path) as server, ThreadPoolExecutor(90) as pool:
+        before = rss(front_of(server))
+        waiting = [pool.submit(server.post, "x" * 1_900_000) for _ in range(90)]
+        until(lambda: "scoring_queue_depth 89" in server.client.get("/metrics").text, 60)
+
+        held = rss(front_of(server)) - before + memory_files(front_of(server))
+        (tmp_path / "go").touch()
+
+        assert {one.result().json() for one in waiting} == {1_900_002}
+        assert held < 145 * MIB  # of 163
+
+
+def test_a_body_that_cannot_be_stored_is_said_to_the_client(tmp_path: Path) -> None:
+    with serving(PLAIN, tmp_path) as server:
+        resource.prlimit(front_of(server), resource.RLIMIT_FSIZE, (MIB, MIB))
+
+        for size in (3 * MIB, MIB + MIB // 2):  # on disk, in a memory file
+            answer = server.post("x" * size)
+
+            assert (answer.status_code, answer.json()["message"]) == (
+                503,
+                "The service is overloaded: the request's body cannot be stored: File too large.",
+            )
+        assert server.post("x").json() == '"x"'
 
 
 # streams
