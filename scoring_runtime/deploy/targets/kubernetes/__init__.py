@@ -1,0 +1,1 @@
+"""Services on a Kubernetes cluster: documents are made by pure functions, and one thin client applies them."""

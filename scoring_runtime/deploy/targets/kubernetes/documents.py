@@ -1,0 +1,47 @@
+"""All objects of a service, in the order in which they are applied; the same service, the same text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from scoring_runtime.deploy.targets.container import container_of
+from scoring_runtime.deploy.targets.kubernetes.config import config_documents
+from scoring_runtime.deploy.targets.kubernetes.network import network_documents, route_documents
+from scoring_runtime.deploy.targets.kubernetes.scaling import scaling_documents
+from scoring_runtime.deploy.targets.kubernetes.serverless import inference_service, knative_service
+from scoring_runtime.deploy.targets.kubernetes.workload import account, workload_documents
+from scoring_runtime.deploy.targets.yaml_text import yaml_text
+
+if TYPE_CHECKING:
+    from scoring_runtime.deploy.service import Service
+    from scoring_runtime.deploy.targets.kubernetes.cluster import Cluster, Share
+
+__all__ = ["documents", "file_name", "kubernetes_yaml"]
+
+Document = dict[str, Any]
+
+
+def documents(service: Service, cluster: Cluster, shares: Sequence[Share] = ()) -> list[Document]:
+    """Raises TargetError where the service cannot run so."""
+    container = container_of(service, tls=cluster.route.kind == "none")
+    config = config_documents(service, cluster, container)
+    if cluster.workload == "deployment":
+        return [
+            *config,
+            *workload_documents(service, cluster, container),
+            *network_documents(service, cluster, container),
+            *scaling_documents(service, cluster),
+            *route_documents(service, cluster, container, shares),
+        ]
+    make = knative_service if cluster.workload == "knative" else inference_service
+    return [*config, account(service, cluster), make(service, cluster, container)]
+
+
+def file_name(document: Document) -> str:
+    return f"{document['kind'].lower()}-{document['metadata']['name']}.yaml"
+
+
+def kubernetes_yaml(documents: Sequence[Document]) -> str:
+    """For `kubectl apply -f`."""
+    return "---\n".join(yaml_text(document) for document in documents)

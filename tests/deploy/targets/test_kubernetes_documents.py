@@ -1,0 +1,166 @@
+"""The objects of a service: valid for the oldest and newest clusters, whole, secure, and the same each time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from scoring_runtime.deploy.service import Secrets, Service
+from scoring_runtime.deploy.targets.kubernetes.checks import problems
+from scoring_runtime.deploy.targets.kubernetes.cluster import Cluster, Placement, Route, Scaling, Share
+from scoring_runtime.deploy.targets.kubernetes.config import hidden
+from scoring_runtime.deploy.targets.kubernetes.documents import documents, file_name, kubernetes_yaml
+from scoring_runtime.deploy.targets.kubernetes.network import shares_of
+from scoring_runtime.errors import TargetError
+from tests.deploy.targets.services import KEYS, TLS, aks, assert_golden
+
+PRIVATE = replace(KEYS, registries={"registry.example": ("puller", "secret")})
+NGINX = Cluster(namespace="ml", route=Route("ingress", host="score.example"))
+GATEWAY = Cluster(namespace="ml", route=Route("gateway", host="score.example", gateway="infra/public"))
+OWN_GATEWAY = Cluster(route=Route("gateway", gateway_class="cilium"))
+FPGA = {"SCORING_ACCELERATOR": "fpga"}
+ON_FPGAS = Cluster(placement=Placement(node_selector={"pool": "fpga"}, priority_class="high", spare_device=False))
+CALLERS = Cluster(callers=({"kubernetes.io/metadata.name": "web"},), annotations={"owner": "us"})
+HEALTH = {"SEPERATE_HEALTH_ENDPOINT": "true", "AML_APP_INSIGHTS_KEY": "telemetry-key"}
+
+CASES: dict[str, Callable[[], list[dict[str, Any]]]] = {
+    "service": lambda: documents(aks(cpu_cores_limit=1, memory_gb_limit=1, secrets=PRIVATE), Cluster(namespace="ml")),
+    "fixed": lambda: documents(aks(num_replicas=2, secrets=Secrets()), Cluster(service_type="LoadBalancer")),
+    "tls": lambda: documents(aks(secrets=replace(TLS, primary_key="k"), num_replicas=1), CALLERS),
+    "health": lambda: documents(aks(environ=HEALTH, namespace="other"), Cluster()),
+    "cpu": lambda: documents(aks(autoscale_enabled=True, autoscale_max_replicas=3), Cluster(scaling=Scaling("cpu"))),
+    "keda": lambda: documents(aks(), Cluster(namespace="ml", scaling=Scaling("keda"))),
+    "ingress": lambda: documents(aks(secrets=TLS), NGINX, (Share("iris", 90), Share("iris-next", 10))),
+    "gateway": lambda: documents(aks(), GATEWAY, (Share("iris", 75), Share("iris-next", 25))),
+    "own-gateway": lambda: documents(aks(secrets=TLS), OWN_GATEWAY),
+    "gpu": lambda: documents(aks(gpu_cores=1), Cluster()),
+    "fpga": lambda: documents(aks(environ=FPGA, num_replicas=1), ON_FPGAS),
+    "knative": lambda: documents(aks(replica_max_concurrent_requests=4), Cluster(workload="knative")),
+    "kserve": lambda: documents(aks(secrets=PRIVATE, num_replicas=2), Cluster(workload="kserve")),
+}
+# What each golden document shows beyond the whole service; each is read in review.
+SHOWN = {
+    "service": (),
+    "keda": ("ScaledObject",),
+    "cpu": ("HorizontalPodAutoscaler",),
+    "ingress": ("Ingress",),
+    "gateway": ("HTTPRoute",),
+    "own-gateway": ("Gateway",),
+    "tls": ("Deployment", "NetworkPolicy"),
+    "fpga": ("Deployment",),
+    "knative": ("Service",),
+    "kserve": ("InferenceService",),
+}
+CUSTOM = {"ScaledObject", "Gateway", "HTTPRoute", "InferenceService"}  # kinds that a cluster may have, with own schemas
+
+
+def one(kind: str, found: list[dict[str, Any]]) -> dict[str, Any]:
+    (document,) = [document for document in found if document["kind"] == kind]
+    return document
+
+
+@pytest.mark.parametrize("version", ["1.27", "1.33", "1.37"])
+@pytest.mark.parametrize("case", CASES)
+def test_every_object_is_valid(case: str, version: str) -> None:
+    official = [one for one in CASES[case]() if one["kind"] not in CUSTOM and "knative" not in one["apiVersion"]]
+
+    for document in official:
+        kubernetes_validate.validate(document, version, strict=True)
+
+    assert official
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_objects_fit_together(case: str) -> None:
+    assert problems(CASES[case]()) == []
+
+
+@pytest.mark.parametrize("case", SHOWN)
+def test_objects_are_those_that_were_reviewed(case: str) -> None:
+    kinds = SHOWN[case]
+
+    shown = [document for document in CASES[case]() if not kinds or document["kind"] in kinds]
+
+    assert_golden(f"kubernetes/{case}.yaml", kubernetes_yaml(shown))
+
+
+def test_the_text_is_what_the_objects_are() -> None:
+    made = CASES["service"]()
+
+    assert list(yaml.safe_load_all(kubernetes_yaml(made))) == made
+    assert kubernetes_yaml(made) == kubernetes_yaml(CASES["service"]())
+
+
+def test_a_secret_is_shown_without_its_values() -> None:
+    shown = kubernetes_yaml([hidden(document) for document in CASES["service"]()])
+
+    assert "primaryKey: '***'" in shown
+    assert "first-key" not in shown
+    assert [file_name(document) for document in CASES["fixed"]()] == [
+        "configmap-iris-environment.yaml",
+        "serviceaccount-iris.yaml",
+        "deployment-iris.yaml",
+        "poddisruptionbudget-iris.yaml",
+        "service-iris.yaml",
+        "networkpolicy-iris.yaml",
+    ]
+
+
+def template(service: Service) -> dict[str, Any]:
+    return dict(one("Deployment", documents(service, Cluster()))["spec"]["template"])
+
+
+def test_pods_roll_for_another_configuration_not_for_another_revision() -> None:
+    service = aks()
+
+    assert template(replace(service, revision=9, tags={"team": "trees"})) == template(service)
+    assert template(aks(environ={"A": "b"})) != template(service)
+    assert template(aks(secrets=replace(KEYS, primary_key="new"))) != template(service)
+
+
+def test_a_request_is_never_cut_off_by_what_stands_before_the_server() -> None:
+    route = one("HTTPRoute", documents(aks(scoring_timeout_ms=9_000, max_request_wait_time=500), GATEWAY))
+    unlimited = one("HTTPRoute", documents(aks(environ={"SCORING_TIMEOUT_MS": "0"}), GATEWAY))
+
+    assert {rule["timeouts"]["request"] for rule in route["spec"]["rules"]} == {"11s"}
+    assert {rule["timeouts"]["request"] for rule in unlimited["spec"]["rules"]} == {"0s"}
+
+
+def test_traffic_that_nobody_was_given_goes_to_the_default_version() -> None:
+    assert shares_of("iris", {"a": 20, "b": 30, "c": None}, default="c") == (
+        Share("iris-a", 20),
+        Share("iris-b", 30),
+        Share("iris-c", 50),
+    )
+    with pytest.raises(TargetError, match=r"at most 100 % in all, got 110 % \(a 60 %, b 50 %\)"):
+        shares_of("iris", {"a": 60, "b": 50})
+
+
+def test_an_ingress_splits_between_two_versions_only() -> None:
+    with pytest.raises(TargetError, match=r"between two versions, got 3\. Use a Gateway"):
+        documents(aks(), NGINX, (Share("a", 50), Share("b", 25), Share("c", 25)))
+
+
+def test_a_serverless_container_has_no_certificate_and_one_port() -> None:
+    with pytest.raises(TargetError, match="TLS in the container is not for knative"):
+        documents(aks(secrets=TLS), Cluster(workload="knative"))
+    with pytest.raises(TargetError, match="a health port of its own"):
+        documents(aks(environ=HEALTH), Cluster(workload="kserve"))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Cluster(workload="pods"), "workload: expected one of deployment, knative, kserve, got 'pods'"),
+        (lambda: Route("gateway"), "expected either gateway"),
+        (lambda: Scaling("queue"), "scaling.by: expected one of"),
+    ],
+)
+def test_a_cluster_is_described_in_known_words(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(TargetError, match=message):
+        make()
