@@ -16,7 +16,7 @@ from typing import Any
 
 from scoring_runtime.errors import SettingsError
 
-__all__ = ["ACCELERATORS", "CPU", "POLICIES", "Accelerator", "Option", "accelerator", "parse_options"]
+__all__ = ["ACCELERATORS", "CPU", "POLICIES", "Accelerator", "Device", "Option", "accelerator", "parse_options"]
 
 CPU = "CPUExecutionProvider"
 POLICIES = ("require", "prefer")
