@@ -26,10 +26,16 @@ ScoringRuntimeError
  |- DeployError                   registry, image or service operations
      |- WorkspaceError              there is no such workspace, or it is in use
      |   |- WorkspaceReadOnly       it lies at a URL
-     |- ModelNotFound, PackagingError, TargetError, ServiceFailed
      |- ConfigError(.key)          a value of a configuration, file or argument, breaks a rule
      |- ServiceNotFound            no service by that name
      |- ServiceBusy                another operation works on the service
+     |- BlobCorrupt                 a stored file is not what was stored
+     |- FilesChanged                a file was written to while it was read
+     |- DiskFull
+     |- ModelNotFound
+     |- ModelError                  cannot be registered, downloaded or changed as asked
+     |   |- ModelInUse              an image or a service needs it
+     |- PackagingError, TargetError, ServiceFailed
 
 Each builds its message from what was expected, what came, and what to do about it.
 """
@@ -42,10 +48,15 @@ __all__ = [
     "BatchInputError",
     "BatchResumeError",
     "BatchThresholdError",
+    "BlobCorrupt",
     "ConfigError",
     "DeployError",
+    "DiskFull",
+    "FilesChanged",
     "HeaderTooLong",
     "MethodNotAllowed",
+    "ModelError",
+    "ModelInUse",
     "ModelNotFound",
     "NotReady",
     "Overloaded",
@@ -219,8 +230,50 @@ class WorkspaceReadOnly(WorkspaceError):
         )
 
 
+class BlobCorrupt(DeployError):
+    """A stored file is not what was stored."""
+
+    def __init__(self, where: str, sha256: str, what: str) -> None:
+        super().__init__(
+            f"{where}: the stored file {sha256} is damaged: {what}. Register the same files again, which repairs it, "
+            "or restore blobs/sha256 from a backup."
+        )
+
+
+class FilesChanged(DeployError):
+    """A file was written to while it was read."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path} changed while it was read, so nothing was stored. Wait until what writes it has ended, or copy it "
+            "elsewhere first, and try again."
+        )
+
+
+class DiskFull(DeployError):
+    """There is no room."""
+
+    def __init__(self, folder: str, needed: int) -> None:
+        super().__init__(
+            f"{folder}: {needed:,} bytes do not fit on this disk (df -h {folder}). Remove something, or use a "
+            "workspace elsewhere: --workspace FOLDER."
+        )
+
+
 class ModelNotFound(DeployError):
     """No model, or no version of it, by that name."""
+
+
+class ModelError(DeployError):
+    """A model cannot be registered, downloaded or changed as asked."""
+
+
+class ModelInUse(ModelError):
+    """It cannot be deleted: an image or a service needs it."""
+
+    def __init__(self, id: str, users: list[str]) -> None:
+        self.users = users
+        super().__init__(f"The model {id} is used by {', '.join(users)}. Delete those first.")
 
 
 class PackagingError(DeployError):

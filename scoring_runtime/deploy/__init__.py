@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from scoring_runtime.deploy.model import Model
+from scoring_runtime.deploy.resource_configuration import ResourceConfiguration
 from scoring_runtime.deploy.workspace import Workspace
 
-__all__ = ["Workspace"]
+__all__ = ["Model", "ResourceConfiguration", "Workspace"]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from scoring_runtime.deploy.locks import locked
 from scoring_runtime.deploy.storage import Storage
 from scoring_runtime.durable import make_folder, sync_folder, write_file
+from scoring_runtime.errors import WorkspaceError
 
 __all__ = ["Document", "Records"]
 
@@ -25,23 +26,41 @@ class Records:
         self.kind = kind
 
     def add(self, name: str, document: Document) -> int:
-        """Write the document as the next version, and say which: two at once get two versions."""
+        """Write the document as the next version, and say which: two at once get two versions.
+
+        It is given its name, version and id.
+        """
         with self.writing(name):
             version = max([self.last(name), *self.versions(name)]) + 1
-            write_file(self.path(name, version), encoded({**document, "version": version}))
+            document = {**document, "name": name, "version": version, "id": f"{name}:{version}"}
+            write_file(self.path(name, version), encoded(document))
         return version
 
     def read(self, name: str, version: int) -> Document:
-        """Raises FileNotFoundError."""
+        """Raises FileNotFoundError, and WorkspaceError if somebody has damaged it."""
         with self.storage.open(self.kind, name, f"{version}.json") as file:
-            document: Document = json.load(file)
-            return document
+            text = file.read()
+        try:
+            document: Document = json.loads(text)
+            return {**document, "name": name, "version": version}
+        except (ValueError, TypeError) as error:
+            raise WorkspaceError(
+                f"{self.storage.where}: {self.kind}/{name}/{version}.json is damaged: {error}. Restore it from a "
+                "backup, or remove it."
+            ) from None
 
     def replace(self, name: str, version: int, document: Document) -> None:
         """Raises FileNotFoundError where it was removed: an update does not bring it back."""
         with self.writing(name):
             os.stat(self.path(name, version))
             write_file(self.path(name, version), encoded(document))
+
+    def change(self, name: str, version: int, changed: Callable[[Document], Document]) -> Document:
+        """Read, change and write, while nobody else does; what it is now. Raises FileNotFoundError."""
+        with self.writing(name):
+            document = changed(self.read(name, version))
+            write_file(self.path(name, version), encoded(document))
+        return document
 
     def remove(self, name: str, version: int) -> None:
         """The number stays used: what comes next gets a higher one. Raises FileNotFoundError."""
@@ -76,8 +95,7 @@ class Records:
         """One writer a name. What one left that was killed is in nobody's way: it is removed."""
         folder = self.storage.path(self.kind, name)
         make_folder(folder)
-        with open(os.path.join(folder, "lock"), "wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(os.path.join(folder, "lock")):
             for entry in os.listdir(folder):
                 if entry.endswith(".tmp"):
                     os.unlink(os.path.join(folder, entry))

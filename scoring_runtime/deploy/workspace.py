@@ -12,15 +12,15 @@ It may also lie at a URL (s3://, https://, memory://, ...): then it is read, and
 
 from __future__ import annotations
 
-import fcntl
 import importlib
 import os
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from scoring_runtime.deploy.blobs import Blobs
+from scoring_runtime.deploy.locks import locked
 from scoring_runtime.deploy.records import Records
 from scoring_runtime.deploy.storage import Folder, storage_at
 from scoring_runtime.deploy.workspace_file import find_workspace, write_workspace_file
@@ -134,6 +134,10 @@ class Workspace:
         """Imported when it is asked for: these modules import this one."""
         return getattr(importlib.import_module(f"scoring_runtime.deploy.{module}"), name)
 
+    @property
+    def blobs(self) -> Blobs:
+        return Blobs(self.storage)
+
     def records(self, kind: str) -> Records:
         """The documents below models/, environments/ or images/."""
         return Records(self.storage, kind)
@@ -160,8 +164,7 @@ class Workspace:
         depths: dict[str, int] = held.__dict__
         if not depths.get(self.folder):
             make_folder(self.folder)
-            with open(self.path("lock"), "wb") as file:
-                take(file.fileno(), self.folder, wait_seconds)
+            with locked(self.path("lock"), wait_seconds):
                 depths[self.folder] = 1
                 try:
                     yield
@@ -169,22 +172,6 @@ class Workspace:
                     del depths[self.folder]
             return
         yield
-
-
-def take(descriptor: int, folder: str, wait_seconds: float) -> None:
-    """Lock the file, but wait no longer than that."""
-    deadline = time.monotonic() + wait_seconds
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise WorkspaceError(
-                    f"{folder}: another process has had its lock for {wait_seconds:g} s. See which one with: "
-                    f"fuser -v {os.path.join(folder, 'lock')}"
-                ) from None
-        time.sleep(0.01)
 
 
 def latest(all_of_them: list[Any]) -> dict[str, Any]:

@@ -1,0 +1,147 @@
+"""Files by what is in them: `blobs/sha256/<hex>`, each once, and compared with its name when it is read.
+
+blobs/lock              shared by all who add; whoever has it alone may remove what no record names
+blobs/adding/<id>/      one for each who is adding, with its unfinished files; what is left of one that was killed
+                        tells the next one to look for blobs that no record names
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO
+
+from scoring_runtime.deploy.locks import free, locked
+from scoring_runtime.deploy.storage import Storage
+from scoring_runtime.durable import make_folder, sync_folder
+from scoring_runtime.errors import BlobCorrupt
+
+__all__ = ["Adding", "Blob", "Blobs", "Told"]
+
+CHUNK = 1 << 20
+NAME = re.compile(r"[0-9a-f]{64}\Z")
+Told = Callable[[int], None]  # of bytes, as they are copied
+
+
+@dataclass(frozen=True)
+class Blob:
+    sha256: str
+    size: int
+
+
+def untold(count: int) -> None:
+    """Nobody wants to know."""
+
+
+class Adding:
+    """One who adds, with a folder for what is unfinished. Until its end nothing is taken for garbage."""
+
+    def __init__(self, blobs: Blobs, folder: str) -> None:
+        self.blobs = blobs
+        self.folder = folder
+
+    def add(self, source: IO[bytes], told: Told = untold, expected: int | None = None) -> Blob:
+        """Copy while hashing, until the end or past the expected size: a log that grows has no end.
+
+        Its name is durable after sync(). What was there is replaced: this one is known good.
+        """
+        digest, size = hashlib.sha256(), 0
+        temporary = os.path.join(self.folder, uuid.uuid4().hex[:12])
+        with open(temporary, "wb", buffering=0) as file:
+            while chunk := source.read(CHUNK):
+                digest.update(chunk)
+                file.write(chunk)
+                size += len(chunk)
+                told(len(chunk))
+                if expected is not None and size > expected:
+                    break
+            os.fsync(file.fileno())
+        os.replace(temporary, self.blobs.path(digest.hexdigest()))
+        return Blob(digest.hexdigest(), size)
+
+    def sync(self) -> None:
+        """Before a record names them."""
+        sync_folder(self.blobs.path())
+
+
+class Blobs:
+    """All blobs of a workspace."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+
+    def path(self, *sha256: str) -> str:
+        """Its file, unread and so unverified."""
+        return self.storage.path("blobs", "sha256", *sha256)
+
+    def open(self, sha256: str) -> IO[bytes]:
+        """Raises BlobCorrupt if it is not there; its contents are the caller's to verify."""
+        try:
+            if not NAME.match(sha256):
+                raise FileNotFoundError(sha256)
+            return self.storage.open("blobs", "sha256", sha256)
+        except FileNotFoundError:
+            raise BlobCorrupt(self.storage.where, sha256, "it is missing") from None
+
+    def chunks(self, sha256: str, told: Told = untold) -> Iterator[bytes]:
+        """Raises BlobCorrupt, when all has been read, if it is not what it was."""
+        digest = hashlib.sha256()
+        with self.open(sha256) as file:
+            while chunk := file.read(CHUNK):
+                digest.update(chunk)
+                told(len(chunk))
+                yield chunk
+        if digest.hexdigest() != sha256:
+            raise BlobCorrupt(self.storage.where, sha256, f"its contents now have the hash {digest.hexdigest()}")
+
+    def read(self, sha256: str) -> bytes:
+        return b"".join(self.chunks(sha256))
+
+    def copy(self, sha256: str, target: str, told: Told = untold) -> None:
+        """Write it to a file, which is incomplete or wrong if this raises."""
+        with open(target, "wb", buffering=0) as file:
+            for chunk in self.chunks(sha256, told):
+                file.write(chunk)
+
+    @contextmanager
+    def adding(self) -> Iterator[Adding]:
+        """To add blobs and write the record that names them: until then nobody takes them for garbage.
+
+        Not to be entered again within. Do not hold the workspace's lock when entering.
+        """
+        home, lock = self.storage.path("blobs", "adding"), self.storage.path("blobs", "lock")
+        make_folder(self.path())
+        make_folder(home)
+        if os.listdir(home):
+            self.collect()
+        folder = os.path.join(home, uuid.uuid4().hex[:12])
+        try:
+            with locked(lock, shared=True):
+                make_folder(folder)
+                yield Adding(self, folder)
+                shutil.rmtree(folder)
+        except BaseException:
+            self.collect()
+            raise
+
+    def collect(self) -> list[str] | None:
+        """Remove what no record names; the names of the blobs. None if somebody is adding: the next one will do it."""
+        from scoring_runtime.deploy.garbage import named_blobs
+
+        if not os.path.isdir(self.path()):
+            return []
+        with free(self.storage.path("blobs", "lock")) as alone:
+            if not alone:
+                return None
+            named = named_blobs(self)
+            removed = [name for name in sorted(os.listdir(self.path())) if name not in named]
+            for name in removed:
+                os.unlink(self.path(name))
+            shutil.rmtree(self.storage.path("blobs", "adding"), ignore_errors=True)
+            return removed

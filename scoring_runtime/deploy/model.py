@@ -1,0 +1,305 @@
+"""Registered models: a file or folder under a name, each registration a version of its own that does not change."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from scoring_runtime.deploy.download import download_to
+from scoring_runtime.deploy.model_files import Progress, find_files, stored
+from scoring_runtime.deploy.model_lookup import found, listed, missing
+from scoring_runtime.deploy.model_record import Filter, check_name, drafted, texts, with_changes
+from scoring_runtime.deploy.resource_configuration import ResourceConfiguration
+from scoring_runtime.deploy.samples import add_sample
+from scoring_runtime.deploy.usage import users_of
+from scoring_runtime.errors import ModelInUse
+
+if TYPE_CHECKING:
+    from scoring_runtime.deploy.records import Document
+    from scoring_runtime.deploy.workspace import Workspace
+
+__all__ = ["Model"]
+
+Models: TypeAlias = "list[Model]"  # within the class, list is the method
+
+
+class Model:
+    """One version of a model. `Model(ws, "name")` is the latest that the filters take, `id="name:2"` a certain one."""
+
+    class Framework:
+        """For `model_framework`. ScikitLearn and Onnx models can be deployed without a script of one's own."""
+
+        CUSTOM = "Custom"
+        ONNX = "Onnx"
+        SCIKITLEARN = "ScikitLearn"
+        TENSORFLOW = "TensorFlow"
+        TFKERAS = "TfKeras"
+        PYTORCH = "PyTorch"
+        MULTI = "Multi"
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        name: str | None = None,
+        id: str | None = None,
+        tags: Filter = None,
+        properties: Filter = None,
+        version: int | None = None,
+        run_id: str | None = None,
+        model_framework: str | None = None,
+        expand: bool = True,
+    ) -> None:
+        """Raises ModelNotFound."""
+        self.workspace = workspace
+        self.record = found(workspace, name, id, tags, properties, version, run_id, model_framework)
+
+    @classmethod
+    def of(cls, workspace: Workspace, record: Document) -> Model:
+        """The model of a record that has been read."""
+        model = cls.__new__(cls)
+        model.workspace, model.record = workspace, record
+        return model
+
+    @classmethod
+    def register(
+        cls,
+        workspace: Workspace,
+        model_path: str,
+        model_name: str,
+        tags: Mapping[str, str] | None = None,
+        properties: Mapping[str, str] | None = None,
+        description: str | None = None,
+        datasets: Iterable[tuple[str, object]] | None = None,
+        model_framework: str | None = None,
+        model_framework_version: str | None = None,
+        child_paths: Sequence[str] | None = None,
+        sample_input_dataset: object = None,
+        sample_output_dataset: object = None,
+        resource_configuration: ResourceConfiguration | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> Model:
+        """Store a file or folder as the next version of a name.
+
+        A sample is a file, or a value that is stored as JSON. Raises ModelError, FilesChanged and DiskFull; then
+        nothing has been stored.
+        """
+        workspace.check_writable("Model.register")
+        check_name(model_name)
+        document = drafted(
+            tags,
+            properties,
+            description,
+            model_framework,
+            model_framework_version,
+            resource_configuration,
+            datasets,
+        )
+        files = find_files(model_path, child_paths)
+        with workspace.blobs.adding() as adding:
+            document["sample_input"] = add_sample(adding, sample_input_dataset)
+            document["sample_output"] = add_sample(adding, sample_output_dataset)
+            document["files"] = stored(files, adding, progress)
+            document |= {"kind": files.kind, "basename": files.basename, "size": files.size}
+            document["empty_folders"] = list(files.empty_folders)
+            records = workspace.records("models")
+            version = records.add(model_name, document)
+        return cls.of(workspace, records.read(model_name, version))
+
+    @classmethod
+    def list(
+        cls,
+        workspace: Workspace,
+        name: str | None = None,
+        tags: Filter = None,
+        properties: Filter = None,
+        run_id: str | None = None,
+        latest: bool = False,
+        dataset_id: str | None = None,
+        expand: bool = True,
+        page_count: int = 255,
+        model_framework: str | None = None,
+    ) -> Models:
+        """By name, and of each name the newest first; `latest` is the newest of each that the filters take."""
+        documents = listed(
+            workspace, name, tags, properties, run_id, latest, dataset_id=dataset_id, model_framework=model_framework
+        )
+        return [cls.of(workspace, document) for document in documents]
+
+    def __repr__(self) -> str:
+        return f"Model(workspace={self.workspace!r}, name={self.name!r}, id={self.id!r}, version={self.version})"
+
+    @property
+    def id(self) -> str:
+        return str(self.record["id"])
+
+    @property
+    def name(self) -> str:
+        return str(self.record["name"])
+
+    @property
+    def version(self) -> int:
+        return int(self.record["version"])
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return dict(self.record["tags"])
+
+    @property
+    def properties(self) -> dict[str, str]:
+        return dict(self.record["properties"])
+
+    @property
+    def description(self) -> str:
+        return str(self.record["description"])
+
+    @property
+    def created_time(self) -> datetime:
+        return datetime.fromisoformat(self.record["created"])
+
+    @property
+    def model_framework(self) -> str | None:
+        framework: str | None = self.record["framework"]
+        return framework
+
+    @property
+    def model_framework_version(self) -> str | None:
+        version: str | None = self.record["framework_version"]
+        return version
+
+    @property
+    def resource_configuration(self) -> ResourceConfiguration | None:
+        return ResourceConfiguration.deserialize(self.record["resource_configuration"])
+
+    @property
+    def sample_input_dataset(self) -> bytes | None:
+        """The sample's contents; its name is in `record`."""
+        return self.sample("sample_input")
+
+    @property
+    def sample_output_dataset(self) -> bytes | None:
+        return self.sample("sample_output")
+
+    def sample(self, key: str) -> bytes | None:
+        about = self.record[key]
+        return None if about is None else self.workspace.blobs.read(about["sha256"])
+
+    def download(
+        self,
+        target_dir: str = ".",
+        exist_ok: bool = False,
+        exists_ok: bool | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> str:
+        """Write the file or folder below target_dir, each byte verified, and say where.
+
+        With exist_ok what is there is replaced, file by file. Raises ModelError, BlobCorrupt and DiskFull.
+        """
+        replace = exist_ok if exists_ok is None else exists_ok
+        return download_to(self.workspace.blobs, self.record, target_dir, replace, progress)
+
+    def update(
+        self,
+        tags: Mapping[str, str] | None = None,
+        description: str | None = None,
+        sample_input_dataset: object = None,
+        sample_output_dataset: object = None,
+        resource_configuration: ResourceConfiguration | None = None,
+    ) -> None:
+        """Replace what is given, tags as a whole, and leave the rest."""
+        self.workspace.check_writable("Model.update")
+        changes: Document = {}
+        if tags is not None:
+            changes["tags"] = texts("tags", tags)
+        if description is not None:
+            changes["description"] = description
+        if resource_configuration is not None:
+            changes["resource_configuration"] = resource_configuration.serialize()
+        if sample_input_dataset is None and sample_output_dataset is None:
+            self.change(lambda document: {**document, **changes})
+            return
+        with self.workspace.blobs.adding() as adding:
+            for key, sample in ("sample_input", sample_input_dataset), ("sample_output", sample_output_dataset):
+                if sample is not None:
+                    changes[key] = add_sample(adding, sample)
+            adding.sync()
+            self.change(lambda document: {**document, **changes})
+
+    def add_tags(self, tags: Mapping[str, str]) -> None:
+        """Those that are there get the new value."""
+        self.update_tags_properties(add_tags=tags)
+
+    def remove_tags(self, tags: Iterable[str]) -> None:
+        self.update_tags_properties(remove_tags=tags)
+
+    def add_properties(self, properties: Mapping[str, str]) -> None:
+        """Raises ModelError for one that is there with another value."""
+        self.update_tags_properties(add_properties=properties)
+
+    def update_tags_properties(
+        self,
+        add_tags: Mapping[str, str] | None = None,
+        remove_tags: Iterable[str] | None = None,
+        add_properties: Mapping[str, str] | None = None,
+    ) -> None:
+        self.workspace.check_writable("Model.update_tags_properties")
+        self.change(lambda document: with_changes(document, add_tags, remove_tags, add_properties))
+
+    def change(self, changed: Any) -> None:
+        try:
+            self.record = self.workspace.records("models").change(self.name, self.version, changed)
+        except FileNotFoundError:
+            raise missing(self.workspace, self.id) from None
+
+    def delete(self) -> None:
+        """Its version is not given again. Raises ModelInUse, with the images and services that need it."""
+        self.workspace.check_writable("Model.delete")
+        with self.workspace.blobs.adding(), self.workspace.lock():  # so that if this is killed the next one tidies up
+            users = users_of(self.workspace, self.id)
+            if users:
+                raise ModelInUse(self.id, users)
+            try:
+                self.workspace.records("models").remove(self.name, self.version)
+            except FileNotFoundError:
+                raise missing(self.workspace, self.id) from None
+        self.workspace.blobs.collect()
+
+    def serialize(self) -> dict[str, Any]:
+        """As JSON, with the keys of Azure ML."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "version": self.version,
+            "framework": self.model_framework,
+            "frameworkVersion": self.model_framework_version,
+            "description": self.description,
+            "createdTime": self.record["created"],
+            "tags": self.tags,
+            "properties": self.properties,
+            "unpack": self.record["kind"] == "folder",
+            "size": self.record["size"],
+            "resourceConfiguration": self.record["resource_configuration"],
+        }
+
+    @classmethod
+    def deserialize(cls, workspace: Workspace, model_payload: Mapping[str, Any] | str) -> Model:
+        """The registered model that serialize() described, as it is now."""
+        payload = json.loads(model_payload) if isinstance(model_payload, str) else model_payload
+        return cls(workspace, id=str(payload.get("id") or payload.get("modelId")))
+
+    @staticmethod
+    def get_model_path(model_name: str, version: int | None = None, _workspace: Workspace | None = None) -> str:
+        """Download it to azureml-models/<name>/<version>/ here, unless it is there, and say where.
+
+        For laptops and jobs; a scoring script has azureml.core.model.Model, which needs no workspace.
+        """
+        from scoring_runtime.deploy.workspace import Workspace
+
+        model = Model(_workspace or Workspace.from_config(), model_name, version=version)
+        folder = os.path.join("azureml-models", model.name, str(model.version))
+        path = os.path.join(folder, model.record["basename"])
+        return path if os.path.exists(path) else model.download(folder)
