@@ -35,7 +35,11 @@ ScoringRuntimeError
      |- ModelNotFound
      |- ModelError                  cannot be registered, downloaded or changed as asked
      |   |- ModelInUse              an image or a service needs it
-     |- PackagingError, TargetError, ServiceFailed
+     |- PackagingError              the image or app root cannot be made from what was given
+     |   |- BadEnvironment            an environment, or a file of one, cannot be
+     |   |- ResolutionError           packages that cannot be had together, or not for that platform
+     |- MissingPackage              what was asked for needs a package that is not installed
+     |- TargetError, ServiceFailed
 
 Each builds its message from what was expected, what came, and what to do about it.
 """
@@ -43,6 +47,7 @@ Each builds its message from what was expected, what came, and what to do about 
 from __future__ import annotations
 
 __all__ = [
+    "BadEnvironment",
     "BadInput",
     "BatchError",
     "BatchInputError",
@@ -55,6 +60,7 @@ __all__ = [
     "FilesChanged",
     "HeaderTooLong",
     "MethodNotAllowed",
+    "MissingPackage",
     "ModelError",
     "ModelInUse",
     "ModelNotFound",
@@ -65,6 +71,7 @@ __all__ = [
     "PortError",
     "RequestError",
     "RequestTimeout",
+    "ResolutionError",
     "ScoringRuntimeError",
     "ScriptError",
     "ScriptFailed",
@@ -278,6 +285,21 @@ class ModelInUse(ModelError):
 
 class PackagingError(DeployError):
     """The image cannot be built from what was given."""
+
+
+class BadEnvironment(PackagingError):
+    """The environment, or a file that describes one, cannot be used."""
+
+
+class ResolutionError(PackagingError):
+    """No set of wheels fits the requirements, the Python and the platform."""
+
+
+class MissingPackage(DeployError):
+    """What was asked for needs a package that is not installed; the message ends with the command."""
+
+    def __init__(self, what: str, package: str, extra: str) -> None:
+        super().__init__(f"{what} need {package}, which is not installed. Run: pip install 'scoring-runtime[{extra}]'")
 
 
 class TargetError(DeployError):

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from scoring_runtime.deploy.conda import CondaDependencies
+from scoring_runtime.deploy.environment import ContainerRegistry, Environment
+from scoring_runtime.deploy.inference_config import InferenceConfig
 from scoring_runtime.deploy.model import Model
 from scoring_runtime.deploy.resource_configuration import ResourceConfiguration
 from scoring_runtime.deploy.workspace import Workspace
 
-__all__ = ["Model", "ResourceConfiguration", "Workspace"]
+__all__ = [
+    "CondaDependencies",
+    "ContainerRegistry",
+    "Environment",
+    "InferenceConfig",
+    "Model",
+    "ResourceConfiguration",
+    "Workspace",
+]
