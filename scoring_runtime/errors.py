@@ -39,6 +39,9 @@ ScoringRuntimeError
      |   |- BadEnvironment            an environment, or a file of one, cannot be
      |   |- ResolutionError           packages that cannot be had together, or not for that platform
      |- MissingPackage              what was asked for needs a package that is not installed
+     |- ImageNotFound              no image, or no version of it, by that name
+     |- ImageInUse                 a service uses the image
+     |- RegistryError              a registry of images cannot be reached, is not trusted, or refuses
      |- TargetError, ServiceFailed
 
 Each builds its message from what was expected, what came, and what to do about it.
@@ -59,6 +62,8 @@ __all__ = [
     "DiskFull",
     "FilesChanged",
     "HeaderTooLong",
+    "ImageInUse",
+    "ImageNotFound",
     "MethodNotAllowed",
     "MissingPackage",
     "ModelError",
@@ -69,6 +74,7 @@ __all__ = [
     "PackagingError",
     "PayloadTooLarge",
     "PortError",
+    "RegistryError",
     "RequestError",
     "RequestTimeout",
     "ResolutionError",
@@ -331,3 +337,15 @@ class ServiceNotFound(DeployError):
 
 class ServiceBusy(DeployError):
     """Another process works on this service."""
+
+
+class ImageNotFound(DeployError):
+    """No image, or no version of it, by that name."""
+
+
+class ImageInUse(DeployError):
+    """The image cannot be removed while a service uses it."""
+
+
+class RegistryError(DeployError):
+    """A registry of images cannot be reached, is not trusted, or refuses."""
