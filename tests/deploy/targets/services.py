@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scoring_runtime.deploy.deployment_config import AciDeployment, AksDeployment
+from scoring_runtime.deploy.deployment_config import AciDeployment, AksDeployment, IotDeployment
 from scoring_runtime.deploy.service import Secrets, Service
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -43,3 +43,8 @@ def assert_golden(name: str, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     assert path.read_text() == text, "if this is right: SCORING_GOLDEN=write pytest tests/deploy/targets"
+
+
+def iot(*, secrets: Secrets = Secrets(), environ: dict[str, str] | None = None, **fields: Any) -> Service:
+    service = aks(secrets=secrets, environ=environ)
+    return replace(service, compute_type="iot", deployment=IotDeployment(**{"device_id": "camera-1", **fields}))
