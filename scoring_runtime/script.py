@@ -47,10 +47,11 @@ class Script:
         logger.info("Invoking user's init function")
         try:
             self.user_init()
+            travel_by_value(self.module)
         except BaseException as error:
             raise ScriptInitError(
                 f"init() of {self.path} raised {describe(error)}.\n{user_traceback(error)}"
-                "Fix init(); it has to return before the service accepts requests."
+                f"{java_hint(error) or 'Fix init(); it has to return before the service accepts requests.'}"
             ) from error
         logger.info("Users's init has completed successfully")
 
@@ -90,6 +91,8 @@ def no_init() -> None:
 def load_script(entry_script: str | None, app_root: str, *, init_required: bool = True) -> Script:
     """The script named by `entry_script` (relative to the app root), else main.py."""
     compat.install()
+    # Spark would start the first python3 on the PATH for functions that it runs in Python.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     path = script_path(entry_script, app_root)
     name = module_name(path, entry_script)
     spec = importlib.util.spec_from_file_location(name, path)
@@ -103,7 +106,20 @@ def load_script(entry_script: str | None, app_root: str, *, init_required: bool 
     except BaseException as error:
         del sys.modules[name]
         raise load_error(path, error) from error
+    travel_by_value(module)
     return Script(module, path, init_required=init_required)
+
+
+# Where Spark, Ray and joblib keep their pickler.
+PICKLERS = ("cloudpickle", "pyspark.cloudpickle", "ray.cloudpickle", "joblib.externals.cloudpickle")
+
+
+def travel_by_value(module: ModuleType) -> None:
+    """Functions of the script go to other processes whole: there it has no name that it can be imported by."""
+    for name in PICKLERS:
+        register = getattr(sys.modules.get(name), "register_pickle_by_value", None)
+        if register is not None:
+            register(module)
 
 
 def script_path(entry_script: str | None, app_root: str) -> str:
@@ -145,11 +161,25 @@ def load_error(path: str, error: BaseException) -> ScriptLoadError:
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.partition(".")[0]
         return ScriptLoadError(f"{text}Install what is missing: pip install {PACKAGES.get(package, package)}")
-    return ScriptLoadError(f"{text}Importing the script must not raise or exit.")
+    return ScriptLoadError(f"{text}{java_hint(error) or 'Importing the script must not raise or exit.'}")
 
 
 # Where the package to install is not called like the module to import.
-PACKAGES = {"sklearn": "scikit-learn", "cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml"}
+PACKAGES = {
+    "sklearn": "scikit-learn",
+    "cv2": "opencv-python-headless",
+    "PIL": "pillow",
+    "yaml": "pyyaml",
+    "pyspark": "'inference-schema[pyspark-support]'",
+    "dateutil": "python-dateutil",
+}
+
+
+def java_hint(error: BaseException) -> str:
+    """What to do where Spark found no Java; "" for every other error."""
+    if "JAVA_GATEWAY_EXITED" not in str(error):
+        return ""
+    return "Spark needs Java 17: apt-get install openjdk-17-jre-headless, or set JAVA_HOME."
 
 
 def describe(error: BaseException) -> str:

@@ -40,7 +40,15 @@ def until(claim: Any, seconds: float = 15.0, every: float = 0.02) -> Any:
 class Server:
     """A running `scoring-serve`."""
 
-    def __init__(self, script: Path, *arguments: str, folder: Path, fds: tuple[int, ...] = (), **environ: str) -> None:
+    def __init__(
+        self,
+        script: Path,
+        *arguments: str,
+        folder: Path,
+        fds: tuple[int, ...] = (),
+        python: Path = Path(sys.executable),
+        **environ: str,
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.folder = folder
@@ -49,7 +57,7 @@ class Server:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("AML", "AZUREML", "SCORING", "WORKER"))}
         with self.out_path.open("wb") as out, self.err_path.open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "scoring_runtime", str(script), "--port", str(self.port), *arguments],
+                [str(python), "-m", "scoring_runtime", str(script), "--port", str(self.port), *arguments],
                 cwd=folder,
                 env={**clean, "PYTHONPATH": str(ROOT), **environ},
                 stdout=out,

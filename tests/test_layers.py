@@ -41,7 +41,7 @@ THEIRS: dict[str, set[str]] = {
     "threads": set(),
     "durable": set(),
     "compat": set(),
-    "schemas": {"numpy", "orjson", "simdjson", "pandas", "wrapt", "inference_schema"},
+    "schemas": {"numpy", "orjson", "simdjson", "pandas", "pyspark", "dateutil", "wrapt", "inference_schema"},
     "api": {"orjson", "numpy", "pandas", "starlette"},
     "script": set(),
     "server": {"starlette", "uvicorn", "uvloop", "httptools", "gunicorn", "debugpy", "onnxruntime"},

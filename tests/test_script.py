@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import cloudpickle
 import pytest
 
 from scoring_runtime.errors import ScriptInitError, ScriptLoadError, ScriptSignatureError
@@ -83,6 +85,12 @@ def test_a_drivers_run_is_the_scripts_own(tmp_path: Path) -> None:
         ("def f(:\n", ScriptLoadError, r"SyntaxError(?s:.*)line 1(?s:.*)Fix that line"),
         ("import PIL_no.x", ScriptLoadError, "pip install PIL_no"),
         ("raise ModuleNotFoundError('x', name='cv2')", ScriptLoadError, "pip install opencv-python-headless"),
+        (
+            "raise ModuleNotFoundError('x', name='pyspark.sql')",
+            ScriptLoadError,
+            r"pip install 'inference-schema\[pyspark-support\]'",
+        ),
+        ("raise RuntimeError('[JAVA_GATEWAY_EXITED] exited')", ScriptLoadError, "apt-get install openjdk-17"),
         ("raise ModuleNotFoundError('x')", ScriptLoadError, "must not raise or exit"),
         ("raise SystemExit", ScriptLoadError, r"score\.py: SystemExit(?s:.*)line 1"),
     ],
@@ -145,3 +153,12 @@ def test_the_model_listing_is_a_tree_and_ends_at_200_lines(tmp_path: Path) -> No
         write(tmp_path / "model", "", f"{n}.bin")
     lines = list(model_listing(str(tmp_path / "model")))
     assert (len(lines), lines[-1]) == (202, "Output Truncated. First 200 lines shown.")
+
+
+def test_functions_of_a_script_go_to_other_processes_whole(tmp_path: Path) -> None:
+    """As loky and Spark send them: a process that cannot import the script can call them."""
+    write(tmp_path, "def init():\n    pass\ndef run(data):\n    return data + 1\n")
+    pickled = cloudpickle.dumps(load_script("score.py", str(tmp_path)).run)
+    program = "import pickle, sys; print(pickle.load(sys.stdin.buffer)(41))"
+    done = subprocess.run([sys.executable, "-c", program], input=pickled, capture_output=True, timeout=60)
+    assert done.stdout.decode() == "42\n", done.stderr.decode()

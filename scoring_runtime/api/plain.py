@@ -45,6 +45,8 @@ def extend(value: Any) -> object:
         return numpy_scalar(value)
     if isinstance(value, (tuple, set, frozenset)):
         return list(value)
+    if hasattr(kind, "toPandas") and hasattr(kind, "collect"):  # a Spark DataFrame
+        return [row.asDict(recursive=True) for row in value.collect()]
     if isinstance(value, (bytes, bytearray, memoryview)):
         import base64
 

@@ -218,6 +218,8 @@ def batched_input(declared: Declared) -> Batched | None:
     sample = getattr(kind, "sample_input", None)
     if type(kind).__name__ == "PandasParameterType":
         return Batched(name, [str(column) for column in sample.columns], getattr(kind, "orient", "records"))  # type: ignore[union-attr]
+    if type(kind).__name__ == "SparkParameterType":
+        return Batched(name, list(sample.columns), "records")  # type: ignore[union-attr]
     if type(kind).__name__ == "NumpyParameterType" and getattr(sample, "ndim", 0) > 1:
         return Batched(name, None, "")
     return None

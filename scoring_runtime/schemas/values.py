@@ -43,6 +43,10 @@ def converter_for(param_type: Any) -> Convert:
         from scoring_runtime.schemas.pandas_input import PandasInput
 
         return PandasInput(param_type).convert
+    if plain == "SparkParameterType":
+        from scoring_runtime.schemas.spark_input import SparkInput
+
+        return SparkInput(param_type).convert
     sample_class = getattr(param_type, "sample_data_type", None)
     if sample_class is dict and hasattr(param_type, "sample_data_type_map"):
         members = {key: converter_for(member) for key, member in param_type.sample_data_type_map.items()}

@@ -226,3 +226,18 @@ def test_a_value_that_contains_itself_raises(inside, allow_nan):
     value.append({"list": value, "dict": {"a": value}, "with array": [value, np.ones(1)]}[inside])
     with pytest.raises((ValueError, RecursionError)):
         to_json(value, allow_nan=allow_nan)
+
+
+def test_a_spark_data_frame_becomes_records():
+    class Row(tuple):
+        def asDict(self, recursive=False):  # noqa: N802
+            return {"id": self[0], "x": self[1]}
+
+    class DataFrame:  # as much of Spark's as is looked at; the real one: tests/batch/test_spark_schema.py
+        def toPandas(self):  # noqa: N802
+            raise AssertionError("needs pandas on the server")
+
+        def collect(self):
+            return [Row((1, 0.5)), Row((2, None))]
+
+    assert json.loads(to_json(DataFrame())) == [{"id": 1, "x": 0.5}, {"id": 2, "x": None}]

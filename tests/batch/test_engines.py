@@ -17,6 +17,7 @@ from scoring_runtime.batch.engines.spark import run_on_spark
 from scoring_runtime.batch.run import run
 from scoring_runtime.cli.main import parser
 from scoring_runtime.errors import BatchError, BatchResumeError, SettingsError
+from tests.batch.environments import environment_of
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = "def run(mini_batch):\n    return [f'{n} {x}' for n, x in zip(mini_batch['id'], mini_batch['x'])]"
@@ -55,19 +56,6 @@ def test_an_engine_that_is_not_installed_says_how_to_install_it(monkeypatch, job
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(BatchError, match=rf"pip install 'scoring-runtime\[{extra}\]'"):
         engine(job)
-
-
-def environment_of(engine: str, tmp_path: Path) -> Path:
-    """A virtual environment with the engine: $SCORING_<ENGINE>_PYTHON, else made here with pip."""
-    given = os.environ.get(f"SCORING_{engine.upper()}_PYTHON")
-    if given:
-        return Path(given)
-    packages = {"ray": ["ray>=2.40", "pandas"], "spark": ["pyspark>=3.5", "pandas<3"]}[engine]
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / engine)], check=True)
-    python = tmp_path / engine / "bin" / "python"
-    needs = ["pyarrow", "orjson", "numpy", "inference-schema", "pyyaml", *packages]
-    subprocess.run([str(python), "-m", "pip", "install", "-q", *needs], check=True)
-    return python
 
 
 @pytest.mark.nightly
