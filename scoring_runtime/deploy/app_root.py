@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
-import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from scoring_runtime.errors import PackagingError
+from scoring_runtime.errors import BlobCorrupt, DiskFull, PackagingError
 
 if TYPE_CHECKING:
     from scoring_runtime.deploy.packaging import BuildContext, File
@@ -34,10 +34,7 @@ def chunks(file: File) -> Iterator[bytes]:
             f"{file.source} cannot be read any more: {error.strerror}. It was there a moment ago; try again."
         ) from None
     if file.sha256 and hashed.hexdigest() != file.sha256:
-        raise PackagingError(
-            f"{file.path}: the stored file is not what was registered (its sha256 is {hashed.hexdigest()}). "
-            "Register the model again."
-        )
+        raise BlobCorrupt(file.path, file.sha256, f"its sha256 is {hashed.hexdigest()}")
     if size != file.size or (file.modified_ns and modified != file.modified_ns):
         raise PackagingError(f"{file.source} changed while it was packaged. Let what writes it finish, then try again.")
 
@@ -48,7 +45,7 @@ def materialise(context: BuildContext, folder: str) -> None:
     if os.listdir(folder):
         raise PackagingError(f"{folder} is not empty. Name another folder for the app root.")
     try:
-        for file in (*context.code, *(file for model in context.models for file in model.files)):
+        for file in context.files:
             path = os.path.join(folder, file.path)
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with open(path, "wb") as target:
@@ -58,7 +55,6 @@ def materialise(context: BuildContext, folder: str) -> None:
             with open(os.path.join(folder, name), "wb") as target:
                 target.write(content)
     except OSError as error:
-        free = shutil.disk_usage(folder).free
-        raise PackagingError(
-            f"{folder} cannot be written: {error.strerror} ({free >> 20} MiB free). Make room, or name another folder."
-        ) from None
+        if error.errno == errno.ENOSPC:
+            raise DiskFull(folder, context.size) from None
+        raise PackagingError(f"{folder} cannot be written: {error.strerror}. Name another folder.") from None

@@ -253,7 +253,7 @@ class Environment:
         document["docker"]["baseImageRegistry"].pop("password", None)
         records = workspace.records("environments")
         newest = records.versions(self.name)[-1:]
-        if newest and {**records.read(self.name, newest[0]), "version": None} == document:
+        if newest and document.items() <= {**records.read(self.name, newest[0]), "version": None}.items():
             return Environment.get(workspace, self.name, str(newest[0]))
         return Environment.get(workspace, self.name, str(records.add(self.name, document)))
 
@@ -270,7 +270,9 @@ class Environment:
                 f"No environment {wanted} is registered in {workspace.folder}; {there}. Register it: "
                 f"Environment({name!r}).register(workspace)"
             )
-        return Environment.from_document(records.read(name, int(version or versions[-1])), f"environment {name}")
+        document = records.read(name, int(version or versions[-1]))
+        del document["id"]
+        return Environment.from_document(document, f"environment {name}")
 
     @staticmethod
     def list(workspace: Workspace) -> dict[str, Environment]:

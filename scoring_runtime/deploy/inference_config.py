@@ -118,7 +118,7 @@ class InferenceConfig:
             values.get("runtime"),
             beside(values.get("condaFile"), home, folder),
             beside(values.get("extraDockerfileSteps"), home, folder),
-            os.path.join(folder, home) if home else None,
+            os.path.normpath(os.path.join(folder, home)) if home else None,
             values.get("enableGpu"),
             values.get("description"),
             values.get("baseImage"),

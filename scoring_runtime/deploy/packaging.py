@@ -85,6 +85,14 @@ class BuildContext:
         """No plain layer on a base can give this."""
         return bool(self.base_dockerfile or self.dockerfile_steps or self.requirements.conda)
 
+    @property
+    def files(self) -> tuple[File, ...]:
+        return (*self.code, *(file for model in self.models for file in model.files))
+
+    @property
+    def size(self) -> int:
+        return sum(file.size for file in self.files)
+
     def documents(self) -> dict[str, bytes]:
         """The files of the app root that are written rather than copied."""
         models = {
@@ -268,7 +276,7 @@ def registered(workspace: Workspace, name: str, version: int) -> PackagedModel:
     files = [
         File(
             f"{home}/{base}" if record["kind"] == "file" else f"{home}/{base}/{file['path']}",
-            workspace.path("blobs", "sha256", file["sha256"]),
+            workspace.blobs.path(file["sha256"]),
             file["size"],
             0o755 if file["mode"] & 0o111 else 0o644,
             sha256=file["sha256"],

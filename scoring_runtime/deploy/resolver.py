@@ -67,7 +67,16 @@ def find_uv() -> str | None:
 def by_uv(uv: str, folder: str, python: str, platform: str) -> list[LockedPackage]:
     tag = f"{PLATFORMS[platform]}-manylinux_2_{GLIBC}"
     command = [uv, "pip", "compile", "requirements.in", "--output-file", "pylock.toml", "--quiet", "--color", "never"]
-    command += ["--python-version", python, "--python-platform", tag, "--only-binary", ":all:", "--no-header"]
+    command += [
+        "--python-version",
+        python,
+        "--python-platform",
+        tag,
+        "--only-binary",
+        ":all:",
+        "--no-header",
+        "--no-python-downloads",
+    ]
     done = ran(command, folder)
     if done.returncode:
         raise ResolutionError(explained(done.stderr, python, platform))

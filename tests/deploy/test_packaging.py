@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from scoring_runtime.deploy import CondaDependencies, Environment, InferenceConfig, Workspace
+from scoring_runtime.deploy import CondaDependencies, Environment, InferenceConfig, Model, Workspace
 from scoring_runtime.deploy.app_root import chunks, materialise
 from scoring_runtime.deploy.packaging import APP_ROOT, BuildContext, build_context, environ_in
-from scoring_runtime.durable import make_folder
-from scoring_runtime.errors import ModelNotFound, PackagingError
+from scoring_runtime.errors import BlobCorrupt, ModelNotFound, PackagingError
 from tests.serving import Server
 
 SCRIPT = "def init():\n    pass\ndef run(raw_data):\n    return 1\n"
@@ -32,19 +31,13 @@ def source(tmp_path: Path) -> Path:
 
 
 def register(workspace: Workspace, name: str, kind: str, basename: str, **files: bytes) -> str:
-    """A record as Model.register writes it."""
-    blobs = workspace.path("blobs", "sha256")
-    make_folder(os.path.dirname(blobs))
-    make_folder(blobs)
-    listed = []
-    for path, content in files.items():
-        sha256 = hashlib.sha256(content).hexdigest()
-        Path(blobs, sha256).write_bytes(content)
-        listed.append({"path": path, "sha256": sha256, "size": len(content), "mode": 0o644})
-    records = workspace.records("models")
-    make_folder(workspace.path("models"))
-    version = records.add(name, {"name": name, "kind": kind, "basename": basename, "files": listed})
-    return f"{name}:{version}"
+    """A model of a file, or of a folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        for path, content in files.items():
+            target = Path(folder, path if kind == "file" else f"{basename}/{path}")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        return Model.register(workspace, os.path.join(folder, basename), name).id
 
 
 def context_of(workspace: Workspace, source: Path, *models: str, **options: object) -> BuildContext:
@@ -292,7 +285,7 @@ def test_damaged_model_is_noticed(workspace: Workspace, source: Path) -> None:
     (file,) = context_of(workspace, source, "m").models[0].files
     Path(file.source).write_bytes(b"2")
 
-    with pytest.raises(PackagingError, match="is not what was registered"):
+    with pytest.raises(BlobCorrupt, match="is damaged: its sha256 is"):
         list(chunks(file))
 
 
