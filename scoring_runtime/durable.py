@@ -21,9 +21,15 @@ def write_file(path: str, *chunks: bytes) -> None:
 
 
 def make_folder(path: str) -> None:
+    """With all above it that are not there."""
     if not os.path.isdir(path):
-        os.makedirs(path, exist_ok=True)
-        sync_folder(os.path.dirname(path))
+        above = os.path.dirname(os.path.abspath(path))
+        make_folder(above)
+        try:
+            os.mkdir(path)
+        except FileExistsError:  # another process was quicker
+            pass
+        sync_folder(above)
 
 
 def sync_folder(path: str) -> None:

@@ -12,6 +12,7 @@ from scoring_runtime import __version__
 __all__ = ["NOUNS", "main"]
 
 NOUNS = {
+    "model": "register, find, download and delete models",
     "batch": "score files and tables with a score.py",
 }
 

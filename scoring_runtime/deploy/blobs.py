@@ -110,10 +110,11 @@ class Blobs:
                 file.write(chunk)
 
     @contextmanager
-    def adding(self) -> Iterator[Adding]:
+    def adding(self, removes: bool = False) -> Iterator[Adding]:
         """To add blobs and write the record that names them: until then nobody takes them for garbage.
 
-        Not to be entered again within. Do not hold the workspace's lock when entering.
+        With `removes`, to stop naming some, which are garbage at the end. Whatever is killed within, what it left is
+        removed when the next one enters. Not to be entered again within; do not hold the workspace's lock on entering.
         """
         home, lock = self.storage.path("blobs", "adding"), self.storage.path("blobs", "lock")
         make_folder(self.path())
@@ -125,10 +126,13 @@ class Blobs:
             with locked(lock, shared=True):
                 make_folder(folder)
                 yield Adding(self, folder)
-                shutil.rmtree(folder)
+                if not removes:
+                    shutil.rmtree(folder)
         except BaseException:
             self.collect()
             raise
+        if removes:
+            self.collect()
 
     def collect(self) -> list[str] | None:
         """Remove what no record names; the names of the blobs. None if somebody is adding: the next one will do it."""

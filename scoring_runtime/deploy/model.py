@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from scoring_runtime.deploy.download import download_to
-from scoring_runtime.deploy.model_files import Progress, find_files, stored
+from scoring_runtime.deploy.model_files import Progress
 from scoring_runtime.deploy.model_lookup import found, listed, missing
-from scoring_runtime.deploy.model_record import Filter, check_name, drafted, texts, with_changes
+from scoring_runtime.deploy.model_record import Filter, with_changes
+from scoring_runtime.deploy.registration import planned
 from scoring_runtime.deploy.resource_configuration import ResourceConfiguration
-from scoring_runtime.deploy.samples import add_sample
+from scoring_runtime.deploy.samples import add_sample, read_sample
 from scoring_runtime.deploy.usage import users_of
 from scoring_runtime.errors import ModelInUse
 
@@ -87,27 +88,22 @@ class Model:
         A sample is a file, or a value that is stored as JSON. Raises ModelError, FilesChanged and DiskFull; then
         nothing has been stored.
         """
-        workspace.check_writable("Model.register")
-        check_name(model_name)
-        document = drafted(
+        registration = planned(
+            workspace,
+            model_path,
+            model_name,
             tags,
             properties,
             description,
+            datasets,
             model_framework,
             model_framework_version,
+            child_paths,
+            sample_input_dataset,
+            sample_output_dataset,
             resource_configuration,
-            datasets,
         )
-        files = find_files(model_path, child_paths)
-        with workspace.blobs.adding() as adding:
-            document["sample_input"] = add_sample(adding, sample_input_dataset)
-            document["sample_output"] = add_sample(adding, sample_output_dataset)
-            document["files"] = stored(files, adding, progress)
-            document |= {"kind": files.kind, "basename": files.basename, "size": files.size}
-            document["empty_folders"] = list(files.empty_folders)
-            records = workspace.records("models")
-            version = records.add(model_name, document)
-        return cls.of(workspace, records.read(model_name, version))
+        return cls.of(workspace, registration.store(progress))
 
     @classmethod
     def list(
@@ -212,22 +208,14 @@ class Model:
     ) -> None:
         """Replace what is given, tags as a whole, and leave the rest."""
         self.workspace.check_writable("Model.update")
-        changes: Document = {}
-        if tags is not None:
-            changes["tags"] = texts("tags", tags)
-        if description is not None:
-            changes["description"] = description
-        if resource_configuration is not None:
-            changes["resource_configuration"] = resource_configuration.serialize()
-        if sample_input_dataset is None and sample_output_dataset is None:
-            self.change(lambda document: {**document, **changes})
-            return
-        with self.workspace.blobs.adding() as adding:
-            for key, sample in ("sample_input", sample_input_dataset), ("sample_output", sample_output_dataset):
-                if sample is not None:
-                    changes[key] = add_sample(adding, sample)
+        samples = {
+            "sample_input": read_sample(sample_input_dataset),
+            "sample_output": read_sample(sample_output_dataset),
+        }
+        with self.workspace.blobs.adding(removes=any(samples.values())) as adding:
+            added = {key: add_sample(adding, sample) for key, sample in samples.items() if sample}
             adding.sync()
-            self.change(lambda document: {**document, **changes})
+            self.change(lambda document: replaced(document, tags, description, resource_configuration) | added)
 
     def add_tags(self, tags: Mapping[str, str]) -> None:
         """Those that are there get the new value."""
@@ -249,7 +237,8 @@ class Model:
         self.workspace.check_writable("Model.update_tags_properties")
         self.change(lambda document: with_changes(document, add_tags, remove_tags, add_properties))
 
-    def change(self, changed: Any) -> None:
+    def change(self, changed: Callable[[Document], Document]) -> None:
+        """Read, change and write the record as one."""
         try:
             self.record = self.workspace.records("models").change(self.name, self.version, changed)
         except FileNotFoundError:
@@ -258,7 +247,7 @@ class Model:
     def delete(self) -> None:
         """Its version is not given again. Raises ModelInUse, with the images and services that need it."""
         self.workspace.check_writable("Model.delete")
-        with self.workspace.blobs.adding(), self.workspace.lock():  # so that if this is killed the next one tidies up
+        with self.workspace.blobs.adding(removes=True), self.workspace.lock():
             users = users_of(self.workspace, self.id)
             if users:
                 raise ModelInUse(self.id, users)
@@ -266,7 +255,6 @@ class Model:
                 self.workspace.records("models").remove(self.name, self.version)
             except FileNotFoundError:
                 raise missing(self.workspace, self.id) from None
-        self.workspace.blobs.collect()
 
     def serialize(self) -> dict[str, Any]:
         """As JSON, with the keys of Azure ML."""
@@ -303,3 +291,10 @@ class Model:
         folder = os.path.join("azureml-models", model.name, str(model.version))
         path = os.path.join(folder, model.record["basename"])
         return path if os.path.exists(path) else model.download(folder)
+
+
+def replaced(
+    document: Document, tags: Mapping[str, str] | None, description: str | None, resources: ResourceConfiguration | None
+) -> Document:
+    old = set(document["tags"]) - set(tags) if tags is not None else None
+    return with_changes(document, tags, old, None, description, resources)

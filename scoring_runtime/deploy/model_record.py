@@ -85,8 +85,10 @@ def with_changes(
     add_tags: Mapping[str, str] | None = None,
     remove_tags: Iterable[str] | None = None,
     add_properties: Mapping[str, str] | None = None,
+    description: str | None = None,
+    resource_configuration: ResourceConfiguration | None = None,
 ) -> Document:
-    """Tags come and go; a property stays as it is once it is there. Raises ModelError."""
+    """Tags come and go; a property stays as it is once it is there. None leaves the rest. Raises ModelError."""
     removed = {remove_tags} if isinstance(remove_tags, str) else set(remove_tags or ())
     tags = {key: value for key, value in {**document["tags"], **texts("tags", add_tags)}.items() if key not in removed}
     properties = dict(document["properties"])
@@ -96,7 +98,12 @@ def with_changes(
                 f"{document['id']}: the property {key!r} is {properties[key]!r}, and properties do not change. "
                 "Use a tag, or register a new version."
             )
-    return {**document, "tags": tags, "properties": properties}
+    changed = {**document, "tags": tags, "properties": properties}
+    if description is not None:
+        changed["description"] = description
+    if resource_configuration is not None:
+        changed["resource_configuration"] = resource_configuration.serialize()
+    return changed
 
 
 def matches(document: Document, tags: Filter, properties: Filter, framework: str | None) -> bool:

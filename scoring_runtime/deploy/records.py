@@ -31,7 +31,7 @@ class Records:
         It is given its name, version and id.
         """
         with self.writing(name):
-            version = max([self.last(name), *self.versions(name)]) + 1
+            version = self.next_version(name)
             document = {**document, "name": name, "version": version, "id": f"{name}:{version}"}
             write_file(self.path(name, version), encoded(document))
         return version
@@ -78,6 +78,9 @@ class Records:
         """In order, the newest last."""
         stems = (entry[:-5] for entry in self.storage.listed(self.kind, name) if entry.endswith(".json"))
         return sorted(int(stem) for stem in stems if stem.isdigit())
+
+    def next_version(self, name: str) -> int:
+        return max([self.last(name), *self.versions(name)]) + 1
 
     def last(self, name: str) -> int:
         """The highest version that was removed."""

@@ -1,0 +1,86 @@
+"""Registering a model in two steps: everything checked and read that can be wrong, then stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scoring_runtime.deploy.model_files import FoundFiles, Progress, find_files, stored
+from scoring_runtime.deploy.model_record import check_name, drafted
+from scoring_runtime.deploy.samples import Sample, add_sample, read_sample
+from scoring_runtime.errors import WorkspaceReadOnly
+
+if TYPE_CHECKING:
+    from scoring_runtime.deploy.records import Document
+    from scoring_runtime.deploy.resource_configuration import ResourceConfiguration
+    from scoring_runtime.deploy.workspace import Workspace
+
+__all__ = ["Registration", "planned"]
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A model that can be stored."""
+
+    workspace: Workspace
+    name: str
+    document: Document
+    files: FoundFiles
+    samples: Mapping[str, Sample | None]
+
+    def preview(self) -> Document:
+        """The record as it would be, with the version that is next now, and no hashes."""
+        version = self.workspace.records("models").next_version(self.name)
+        files = [{"path": file.path, "size": file.size} for file in self.files.files]
+        samples = {key: sample and {"name": sample.name} for key, sample in self.samples.items()}
+        return {
+            **self.document,
+            **samples,
+            "files": files,
+            "name": self.name,
+            "version": version,
+            "id": f"{self.name}:{version}",
+        }
+
+    def store(self, progress: Progress | None = None) -> Document:
+        """Files first, then the record that names them: whatever ends this, there is all of it or nothing."""
+        records = self.workspace.records("models")
+        with self.workspace.blobs.adding() as adding:
+            samples = {key: add_sample(adding, sample) for key, sample in self.samples.items()}
+            files = stored(self.files, adding, progress)
+            version = records.add(self.name, {**self.document, **samples, "files": files})
+            return records.read(self.name, version)
+
+
+def planned(
+    workspace: Workspace,
+    model_path: str,
+    model_name: str,
+    tags: Mapping[str, str] | None = None,
+    properties: Mapping[str, str] | None = None,
+    description: str | None = None,
+    datasets: Iterable[tuple[str, object]] | None = None,
+    model_framework: str | None = None,
+    model_framework_version: str | None = None,
+    child_paths: Sequence[str] | None = None,
+    sample_input_dataset: object = None,
+    sample_output_dataset: object = None,
+    resource_configuration: ResourceConfiguration | None = None,
+) -> Registration:
+    """Reads, writes nothing. Raises ModelError, and WorkspaceReadOnly."""
+    if not workspace.storage.writable:
+        raise WorkspaceReadOnly(workspace.folder, "Model.register")
+    check_name(model_name)
+    document = drafted(
+        tags, properties, description, model_framework, model_framework_version, resource_configuration, datasets
+    )
+    files = find_files(model_path, child_paths)
+    document |= {
+        "kind": files.kind,
+        "basename": files.basename,
+        "size": files.size,
+        "empty_folders": [*files.empty_folders],
+    }
+    samples = {"sample_input": read_sample(sample_input_dataset), "sample_output": read_sample(sample_output_dataset)}
+    return Registration(workspace, model_name, document, files, samples)
