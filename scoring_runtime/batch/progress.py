@@ -8,7 +8,7 @@ from typing import TextIO
 
 from scoring_runtime.batch.tally import Tally
 
-__all__ = ["ProgressBar", "ProgressOff", "line", "progress_on"]
+__all__ = ["ProgressBar", "ProgressOff", "clock_text", "line", "progress_on"]
 
 REDRAW_SECONDS = 0.2
 WIDTH = 24
