@@ -16,11 +16,26 @@ from typing import Any
 
 from scoring_runtime.errors import SettingsError
 
-__all__ = ["ACCELERATORS", "CPU", "POLICIES", "Accelerator", "Device", "Option", "accelerator", "parse_options"]
+__all__ = [
+    "ACCELERATORS",
+    "CPU",
+    "OPTIONS_SETTING",
+    "POLICIES",
+    "POLICY_SETTING",
+    "SETTING",
+    "Accelerator",
+    "Device",
+    "Option",
+    "accelerator",
+    "parse_options",
+]
 
 CPU = "CPUExecutionProvider"
-POLICIES = ("require", "prefer")
-SETTING, OPTIONS_SETTING = "SCORING_ACCELERATOR", "SCORING_ACCELERATOR_OPTIONS"
+# Fall back and say so; at least one node of the graph on the accelerator; all of them.
+POLICIES = ("prefer", "require", "require-all")
+SETTING, POLICY_SETTING = "SCORING_ACCELERATOR", "SCORING_ACCELERATOR_POLICY"
+OPTIONS_SETTING = "SCORING_ACCELERATOR_OPTIONS"
+PLUGIN = "plugin:"  # before the name of a pip package that brings a provider as a plugin
 
 
 @dataclass(frozen=True)
@@ -31,6 +46,7 @@ class Option:
     pattern: str = ".*"  # what its text must match
     expected: str = "a text"
     old: str = ""  # its name up to ONNX Runtime 1.17
+    secret: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,9 +98,11 @@ class Accelerator:
             if option.name == "device_type":
                 text = openvino_device(text)
             if not re.fullmatch(option.pattern, text, re.DOTALL):
-                raise SettingsError(f"{OPTIONS_SETTING}, {option.name}", text, option.expected)
+                shown = "***" if option.secret else text
+                raise SettingsError(f"{OPTIONS_SETTING}, {option.name}", shown, option.expected)
             if result.setdefault(option.name, text) != text:
-                raise SettingsError(f"{OPTIONS_SETTING}, {name}", text, f"one value for {option.name}, given twice")
+                expected = f"one value for {option.name}, given twice"
+                raise SettingsError(f"{OPTIONS_SETTING}, {name}", "***" if option.secret else text, expected)
         return result
 
     def device_for(self, options: Mapping[str, str]) -> Device:
@@ -147,7 +165,7 @@ VITIS_AI = (
     Option("config_file", ".+", "the path of vaip_config.json"),
     Option("cache_dir", ".+", "a folder", old="cacheDir"),
     Option("cache_key", ".+", "a folder's name", old="cacheKey"),
-    Option("encryption_key", "[0-9a-fA-F]{64}", "256 bits in hexadecimal", old="encryptionKey"),
+    Option("encryption_key", "[0-9a-fA-F]{64}", "256 bits in hexadecimal", old="encryptionKey", secret=True),
     Option("target", ".+", "X1, X2 or a target of the installation"),
     Option("xclbin", ".+", "the path of an xclbin file"),
     Option("opt_level", "[0-3]|65536", "0 to 3, or 65536"),
@@ -302,8 +320,13 @@ def accelerator(name: str) -> Accelerator:
         return found
     if re.fullmatch(r"\w+ExecutionProvider", name):
         return Accelerator(name, name.removesuffix("ExecutionProvider"), (name, CPU), "", "", options=None)
+    if name.startswith(PLUGIN):
+        package = name.removeprefix(PLUGIN).replace("_", "-")
+        return Accelerator(name, f"the plugin {package}", (name, CPU), package, "", options=None, plugin=package)
     names = ", ".join(ACCELERATORS)
-    raise SettingsError(SETTING, name, f"one of {names}, or an ONNX Runtime provider such as XnnpackExecutionProvider")
+    raise SettingsError(
+        SETTING, name, f"one of {names}, plugin:PACKAGE, or a provider such as XnnpackExecutionProvider"
+    )
 
 
 def parse_options(text: str) -> dict[str, Any]:
@@ -315,9 +338,10 @@ def parse_options(text: str) -> dict[str, Any]:
         try:
             return dict(json.loads(text))
         except ValueError as error:
-            raise SettingsError(OPTIONS_SETTING, text, "a JSON object or name=value;name=value", str(error)) from None
+            raise SettingsError(OPTIONS_SETTING, "***", "a JSON object or name=value;name=value", str(error)) from None
     pairs = [pair.partition("=") for pair in re.split(r";|,\s*(?=\w+\s*=)", text) if pair.strip()]
     broken = [name for name, equals, _ in pairs if not equals]
     if broken:
-        raise SettingsError(OPTIONS_SETTING, text, "a JSON object or name=value;name=value", f"{broken[0]} has no =.")
+        expected = "a JSON object or name=value;name=value"
+        raise SettingsError(OPTIONS_SETTING, broken[0], expected, "It has no equals sign.")
     return {name.strip(): value.strip() for name, _, value in pairs}

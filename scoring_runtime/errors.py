@@ -6,6 +6,7 @@ ScoringRuntimeError
  |   |- ScriptLoadError           missing file, syntax error, import error
  |   |- ScriptSignatureError      no init() or run(), or run() cannot be called
  |   |- ScriptInitError           init() raised
+ |   |- AcceleratorError          the accelerator that is required cannot be used
  |- PortError                     the port cannot be bound                                   exit 3
  |- RequestError(.status)         becomes an HTTP answer
  |   |- BadInput 400              the body or a parameter is not what run() takes
@@ -50,6 +51,7 @@ Each builds its message from what was expected, what came, and what to do about 
 from __future__ import annotations
 
 __all__ = [
+    "AcceleratorError",
     "BadEnvironment",
     "BadInput",
     "BatchError",
@@ -124,6 +126,13 @@ class ScriptSignatureError(ScriptError):
 
 class ScriptInitError(ScriptError):
     """The script's init() raised."""
+
+
+class AcceleratorError(ScriptError):
+    """The accelerator that is required cannot be used for a model."""
+
+    def __init__(self, accelerator: str, policy: str, reason: str, fix: str) -> None:
+        super().__init__(f"The accelerator {accelerator} is needed (policy {policy}), but {reason}. {fix}".strip())
 
 
 class PortError(ScoringRuntimeError):

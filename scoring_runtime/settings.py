@@ -168,6 +168,24 @@ ROWS: tuple[Row, ...] = (
     ),
     Row("body_timeout_ms", "SCORING_BODY_TIMEOUT_MS", int, 300_000, "... its body, or to read its answer.", minimum=1),
     Row("keep_alive_seconds", "SCORING_KEEP_ALIVE", int, 75, "How long an idle connection stays open.", minimum=0),
+    # where ONNX models run
+    Row("accelerator", "SCORING_ACCELERATOR", str, None, "Where open_session() runs models; nothing: the processor."),
+    Row(
+        "accelerator_policy",
+        "SCORING_ACCELERATOR_POLICY",
+        str,
+        None,
+        "prefer: fall back to the processor; require: fail at boot; require-all: for every node of the model.",
+    ),
+    Row(
+        "accelerator_options",
+        "SCORING_ACCELERATOR_OPTIONS",
+        str,
+        None,
+        "Options of its provider: a JSON object, or name=value;name=value.",
+        secret=True,
+    ),
+    Row("accelerator_cache", "SCORING_ACCELERATOR_CACHE", str, None, "A folder for what providers compile."),
     # what clients see
     Row("service_name", "SERVICE_NAME", str, "ML service", "The service's name in Swagger."),
     Row("service_version", "SERVICE_VERSION", str, "1.0", "The service's version in Swagger."),

@@ -33,6 +33,7 @@ GROUPS = {
     "entry_script": "The script and what surrounds it",
     "host": "Ports and processes",
     "scoring_timeout_ms": "Limits",
+    "accelerator": "Accelerators",
     "service_name": "What clients see",
     "log_level": "Logs and telemetry",
 }

@@ -110,7 +110,19 @@ def test_every_dependency_is_imported_and_every_import_declared() -> None:
         if isinstance(node, ast.Import | ast.ImportFrom)
         for alias in node.names
     }
-    optional = {"pandas", "simdjson", "debugpy", "onnxruntime", "pyarrow", "yaml", "fsspec", "ray", "pyspark"}
+    optional = {
+        "pandas",
+        "simdjson",
+        "debugpy",
+        "onnxruntime",
+        "hls4ml",
+        "qonnx",
+        "pyarrow",
+        "yaml",
+        "fsspec",
+        "ray",
+        "pyspark",
+    }
     others = {name for name in imported - optional if name not in sys.stdlib_module_names and name != "scoring_runtime"}
     comes_with_inference_schema = {"wrapt"}
 

@@ -16,7 +16,7 @@ from scoring_runtime import schemas
 from scoring_runtime.api import status
 from scoring_runtime.errors import ScoringRuntimeError, ScriptError, ScriptInitError
 from scoring_runtime.script import Script, extend_path, load_script, model_listing
-from scoring_runtime.server import logs, onnx_threads, wire
+from scoring_runtime.server import accelerated, logs, onnx_threads, wire
 from scoring_runtime.server.boot import HELD
 from scoring_runtime.server.inputs import Inputs, choose
 from scoring_runtime.server.outputs import Encoder
@@ -61,9 +61,13 @@ def load(settings: Settings) -> LoadedScript:
     if settings.cors_origins:
         origins = ", ".join(o.strip() for o in settings.cors_origins.split(","))
         logger.info("Enabling CORS for the following origins: %s", origins)
+    if settings.accelerator:
+        accelerated.expect(settings)
     script = load_script(settings.entry_script, settings.app_root)
     inputs = choose(script)
     script.init()
+    if settings.accelerator:
+        accelerated.verify()
     from scoring_runtime.server import swagger
 
     documents = swagger.build(
