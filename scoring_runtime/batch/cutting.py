@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy
 
+from scoring_runtime.batch.compression import Content, is_compressed
 from scoring_runtime.batch.job import Size
 from scoring_runtime.batch.sources import Source, open_source
 from scoring_runtime.errors import BatchInputError
 
-__all__ = ["Piece", "cut"]
+__all__ = ["Piece", "cut", "read_header"]
 
 BYTES_READ = 4 * 1024 * 1024
 NEWLINE, QUOTE = b'\n"'
@@ -22,14 +23,14 @@ Numbers = numpy.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of one file. `start` and `length` count bytes in csv and jsonl, rows in parquet and arrow."""
+    """A part of one file. `start` and `length` count rows in parquet and arrow, else bytes of what is decompressed."""
 
     path: str
     start: int
     length: int
     first_row: int
     rows: int
-    #: The row group or record batch it lies in; reading its pieces in order decodes that once.
+    #: The row group or record batch it lies in, 0 in a compressed file; reading its pieces in order decodes that once.
     group: int = -1
     #: Which of its rows, as (first, past the last), where partition_keys pick some.
     picked: tuple[tuple[int, int], ...] = ()
@@ -54,15 +55,17 @@ class Piece:
         return f"{self.path}#rows={self.first_row}-{self.first_row + self.rows - 1}"
 
 
-def cut(source: Source, kind: str, size: Size) -> Iterator[Piece]:
-    """The pieces of one table, in order."""
+def cut(source: Source, kind: str, size: Size, *, header: bool = True) -> Iterator[Piece]:
+    """The pieces of one table, in order. `header`: whether the first line of a CSV file has names."""
+    if kind == "csv":
+        return cut_csv(source, size, header)
     return CUTTERS[kind](source, size)
 
 
-def cut_csv(source: Source, size: Size) -> Iterator[Piece]:
-    with open_source(source.path) as file:
-        header = read_header(file.readline, source.path)
-        yield from cut_lines(source.path, file.read, size, start=len(header), quotes=True)
+def cut_csv(source: Source, size: Size, header: bool) -> Iterator[Piece]:
+    with Content(source.path) as file:
+        start = len(read_header(file.readline, source.path)) if header else 0
+        yield from cut_lines(source.path, file.read, size, start=start, quotes=True)
 
 
 def read_header(readline: Callable[[], bytes], path: str) -> bytes:
@@ -77,7 +80,7 @@ def read_header(readline: Callable[[], bytes], path: str) -> bytes:
 
 
 def cut_jsonl(source: Source, size: Size) -> Iterator[Piece]:
-    with open_source(source.path) as file:
+    with Content(source.path) as file:
         yield from cut_lines(source.path, file.read, size, start=0, quotes=False)
 
 
@@ -85,18 +88,19 @@ def cut_lines(path: str, read: Callable[[int], bytes], size: Size, *, start: int
     """Pieces of about size.amount bytes, or of exactly so many rows, that end with a line's end."""
     ends = RowEnds(start, quotes)
     begin, first_row = start, 0
+    group = 0 if is_compressed(path) else -1
     while data := read(BYTES_READ):
         places, rows = ends.within(data)
         # places[i]: past the end of a line; rows[i]: how many rows there are up to there, since the file's beginning
         at = next_cut(places, rows, begin, first_row, size)
         while at < len(places):
             if rows[at] > first_row:
-                yield Piece(path, begin, int(places[at]) - begin, first_row, int(rows[at]) - first_row)
+                yield Piece(path, begin, int(places[at]) - begin, first_row, int(rows[at]) - first_row, group)
             begin, first_row = int(places[at]), int(rows[at])
             at = next_cut(places, rows, begin, first_row, size)
     left = ends.rows - first_row
     if left:
-        yield Piece(path, begin, ends.place - begin, first_row, left)
+        yield Piece(path, begin, ends.place - begin, first_row, left, group)
 
 
 def next_cut(places: Numbers, rows: Numbers, begin: int, first_row: int, size: Size) -> int:
@@ -184,7 +188,6 @@ def steps(path: str, group: int, first_row: int, rows: int, step: int) -> Iterat
 
 
 CUTTERS: dict[str, Callable[[Source, Size], Iterator[Piece]]] = {
-    "csv": cut_csv,
     "jsonl": cut_jsonl,
     "parquet": cut_parquet,
     "arrow": cut_arrow,

@@ -1,4 +1,4 @@
-"""Which mini-batch a worker gets next: in input order, whole row groups to one worker, retries before new ones."""
+"""Which mini-batch a worker gets next: in input order, a row group or compressed file to one worker, retries first."""
 
 from __future__ import annotations
 
@@ -57,8 +57,14 @@ class Handout:
             self._refill(lane)
         if lane:
             return Task(lane.popleft())
+        self._share_longest(lane)
+        return Task(lane.popleft()) if lane else None
+
+    def _share_longest(self, lane: deque[MiniBatch]) -> None:
+        """The second half of what another worker has before it: going on in a file costs less than going back."""
         longest = max(self._lanes.values(), key=len)
-        return Task(longest.pop()) if longest else None
+        for _ in range((len(longest) + 1) // 2):
+            lane.appendleft(longest.pop())
 
     def _refill(self, lane: deque[MiniBatch]) -> None:
         """The next mini-batch, with all the others of its row group."""

@@ -56,6 +56,8 @@ class Job:
     mini_batch_size: str = ""
     partition_keys: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    #: The columns of CSV files without a header line; ("none",) numbers them.
+    header: tuple[str, ...] = ()
     output_action: str = "append_row"
     output_format: str = "text"
     output_file: str = ""
@@ -127,6 +129,7 @@ class Job:
             "mini_batch_size": self.mini_batch_size,
             "partition_keys": list(self.partition_keys),
             "columns": list(self.columns),
+            "header": list(self.header),
             "output_action": self.output_action,
             "output_format": self.output_format,
             "output_file": self.file_name,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 from scoring_runtime.batch.cutting import Piece, cut
@@ -32,22 +33,28 @@ def partition_files(sources: Sequence[Source], keys: Sequence[str]) -> list[list
 
 
 def partition_table(
-    sources: Sequence[Source], by_path: list[list[Source]], kind: str, keys: Sequence[str]
+    sources: Sequence[Source],
+    by_path: list[list[Source]],
+    kind: str,
+    keys: Sequence[str],
+    header: Sequence[str] = (),
 ) -> Iterator[tuple[Piece, ...]]:
     if by_path:
         for group in by_path:
-            yield tuple(piece for source in group for piece in cut(source, kind, SCANNED))
+            yield tuple(piece for source in group for piece in cut(source, kind, SCANNED, header=not header))
         return
-    yield from scan(sources, kind, keys)
+    yield from scan(sources, kind, keys, header)
 
 
-def scan(sources: Sequence[Source], kind: str, keys: Sequence[str]) -> Iterator[tuple[Piece, ...]]:
+def scan(
+    sources: Sequence[Source], kind: str, keys: Sequence[str], header: Sequence[str]
+) -> Iterator[tuple[Piece, ...]]:
     """Reads the key columns of everything; holds two numbers for each run of rows with equal keys."""
-    reader = TableReader(kind)
+    reader = TableReader(kind, header)
     pieces: list[Piece] = []
     runs: dict[tuple[Any, ...], list[tuple[int, int, int]]] = {}
-    for source in sources:
-        for piece in cut(source, kind, SCANNED):
+    with closing(reader):
+        for piece in (piece for source in sources for piece in cut(source, kind, SCANNED, header=not header)):
             for key, first, last in key_runs(reader, piece, keys):
                 runs.setdefault(key, []).append((len(pieces), first, last))
             pieces.append(piece)

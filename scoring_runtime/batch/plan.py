@@ -90,6 +90,8 @@ class Plan:
 
 def write_lines(job: Job, sources: list[Source], folder: str, seed: str) -> dict[str, Any]:
     kind = kind_of(sources, job.input_format)
+    if job.header and kind != "csv":
+        raise BatchInputError(f"--header is for CSV files, these are {kind}. Leave it out, or add --input-format csv.")
     stamps = {source.path: f"{source.size} {source.stamp}" for source in sources}
     index = items = 0
     with open(os.path.join(folder, "plan.jsonl"), "w", encoding="utf-8") as file:
@@ -112,10 +114,10 @@ def mini_batches(job: Job, kind: str, sources: list[Source]) -> Iterator[tuple[P
         by_path = partition_files(sources, job.partition_keys)
         if kind == "files":
             return (tuple(map(whole, group)) for group in by_path)
-        return partition_table(sources, by_path, kind, job.partition_keys)
+        return partition_table(sources, by_path, kind, job.partition_keys, job.header)
     if kind == "files":
         return file_groups(sources, size)
-    return ((piece,) for source in sources for piece in cut(source, kind, size))
+    return ((piece,) for source in sources for piece in cut(source, kind, size, header=not job.header))
 
 
 def whole(source: Source) -> Piece:

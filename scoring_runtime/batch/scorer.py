@@ -40,7 +40,7 @@ class Scorer:
         self._kind = kind
         #: Where copies of remote files go.
         self.scratch = tempfile.gettempdir()
-        self._reader = TableReader(kind)
+        self._reader = TableReader(kind, job.header)
         sys.argv = [job.script, *job.script_arguments()]
         sys.path.insert(0, job.script_folder())
         schemas.install()
@@ -59,6 +59,7 @@ class Scorer:
             shutdown()
         if self.online is not None:
             self.online.close()
+        self._reader.close()
 
     def read(self, batch: MiniBatch) -> Any:
         """What run() will be given: paths, a DataFrame, or request bodies."""

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from scoring_runtime.errors import BatchInputError
 
-__all__ = ["Source", "download", "find", "kind_of", "open_source", "read_range"]
+__all__ = ["COMPRESSED", "Source", "download", "find", "kind_of", "open_source", "read_range"]
 
 KINDS = {
     ".csv": "csv",
@@ -25,6 +25,7 @@ KINDS = {
     ".arrow": "arrow",
     ".feather": "arrow",
 }
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4")
 
 
 @dataclass(frozen=True)
@@ -130,5 +131,13 @@ def kind_of(sources: list[Source], asked: str) -> str:
     """What the script gets: the format asked for, else the one that every file's name says, else files."""
     if asked != "auto":
         return asked
-    kinds = {KINDS.get(os.path.splitext(source.path)[1].lower(), "files") for source in sources}
+    kinds = {kind_by_name(source.path) for source in sources}
     return kinds.pop() if len(kinds) == 1 else "files"
+
+
+def kind_by_name(path: str) -> str:
+    name = path.lower()
+    if name.endswith(COMPRESSED):  # Parquet and Arrow compress inside, and cannot be read from the beginning on
+        kind = KINDS.get(os.path.splitext(os.path.splitext(name)[0])[1], "files")
+        return kind if kind in ("csv", "jsonl") else "files"
+    return KINDS.get(os.path.splitext(name)[1], "files")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from scoring_runtime.batch.compression import Content, ForwardReader, is_compressed, plain_name
 from scoring_runtime.batch.cutting import Piece, read_header
 from scoring_runtime.batch.sources import is_remote, open_source, read_range
 from scoring_runtime.errors import BatchInputError
@@ -17,15 +19,25 @@ __all__ = ["TableReader"]
 
 SNIFFED_BYTES = 1024 * 1024
 NUMBERS = {"int64", "float64"}
+#: Column1, Column2 and so on, as the product names the columns of a file without a header.
+NUMBERED = ("none",)
 
 
 class TableReader:
-    """Reads pieces of one kind. Keeps the last file's head, and its place in the last row group."""
+    """Reads pieces of one kind. Keeps the last file's head, and its place in the last row group or compressed file.
 
-    def __init__(self, kind: str) -> None:
+    `header`: the columns of CSV files whose first line has none; NUMBERED for Column1, Column2 and so on.
+    """
+
+    def __init__(self, kind: str, header: Sequence[str] = ()) -> None:
         self.kind = kind
+        self._header = tuple(header)
+        self._compressed = ForwardReader()
         self._heads: dict[str, Head] = {}
         self._cursor: tuple[object, Iterator[Any]] | None = None
+
+    def close(self) -> None:
+        self._compressed.close()
 
     def read(self, pieces: Sequence[Piece], columns: Sequence[str] | None = None) -> pandas.DataFrame:
         """The rows of the pieces, one after the other, numbered from 0."""
@@ -50,7 +62,7 @@ class TableReader:
 
     def _csv(self, piece: Piece, columns: Sequence[str] | None) -> pandas.DataFrame:
         head = self._head_of(piece.path)
-        body = read_range(piece.path, piece.start, piece.length)
+        body = self._bytes(piece)
         used = list(head.columns if columns is None else columns)
         if head.numbers:
             frame = read_numbers(body, head, used)
@@ -58,9 +70,13 @@ class TableReader:
                 return frame
         return read_any(body, head, used)
 
+    def _bytes(self, piece: Piece) -> bytes:
+        read = self._compressed.read if is_compressed(piece.path) else read_range
+        return read(piece.path, piece.start, piece.length)
+
     def _head_of(self, path: str) -> Head:
         if path not in self._heads:
-            self._heads = {path: Head(path)}
+            self._heads = {path: Head(path, self._header)}
         return self._heads[path]
 
     def _jsonl(self, piece: Piece, columns: Sequence[str] | None) -> pandas.DataFrame:
@@ -69,10 +85,9 @@ class TableReader:
         frame = pandas.DataFrame.from_records(self.json_records(piece))
         return frame if columns is None else frame[list(columns)]
 
-    @staticmethod
-    def json_lines(piece: Piece) -> list[bytes]:
+    def json_lines(self, piece: Piece) -> list[bytes]:
         """The lines that are not blank, as they stand in the file."""
-        lines = read_range(piece.path, piece.start, piece.length).split(b"\n")
+        lines = self._bytes(piece).split(b"\n")
         return [line for line in lines if line.strip()]
 
     def picked_lines(self, piece: Piece) -> list[bytes]:
@@ -126,11 +141,13 @@ class Head:
     Each piece would otherwise guess on its own: 007 in one could be text and in another the number 7.
     """
 
-    def __init__(self, path: str) -> None:
-        self.separator = "\t" if path.lower().endswith(".tsv") else ","
-        with open_source(path) as file:
+    def __init__(self, path: str, header: Sequence[str] = ()) -> None:
+        self.separator = "\t" if plain_name(path).lower().endswith(".tsv") else ","
+        with Content(path) as file:
             self.line = read_header(file.readline, path)
             sample = file.read(SNIFFED_BYTES)
+        if header:
+            self.line, sample = self._named(path, self.line, header), self.line + sample
         lines = sample if len(sample) < SNIFFED_BYTES else sample[: sample.rfind(b"\n") + 1]
         if lines.count(b'"') % 2:
             lines = lines[: lines.rfind(b"\n", 0, lines.rfind(b'"'))]
@@ -140,6 +157,16 @@ class Head:
         self.numbers = known if len(known) == len(frame.columns) and set(known.values()) <= NUMBERS else {}
         #: What pandas is told; whole numbers may still turn out to have fractions or gaps.
         self.types = {name: kind for name, kind in known.items() if kind not in ("int64", "bool")}
+
+    def _named(self, path: str, first: bytes, header: Sequence[str]) -> bytes:
+        """The line of names that the file lacks."""
+        values = len(next(csv.reader([first.decode()], delimiter=self.separator)))
+        names = [f"Column{n + 1}" for n in range(values)] if tuple(header) == NUMBERED else list(header)
+        if len(names) != values:
+            raise BatchInputError(f"{path}: --header names {len(names)} columns, its first line has {values} values.")
+        text = io.StringIO()
+        csv.writer(text, delimiter=self.separator, lineterminator="\n").writerow(names)
+        return text.getvalue().encode()
 
 
 def read_numbers(body: bytes, head: Head, columns: list[str]) -> pandas.DataFrame | None:

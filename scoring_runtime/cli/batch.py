@@ -46,6 +46,7 @@ def add_run(verbs: Any) -> None:
     add("--input-format", choices=("auto", "files", "csv", "jsonl", "parquet", "arrow"))
     add("--style", choices=("auto", "mini-batch", "online"), help="how run() wants to be called (auto: by its look)")
     add("--columns", type=names, help="only these columns of a table, separated by commas")
+    add("--header", type=names, help="the columns of CSV files without a header line; none: Column1, Column2, ...")
     add("--mini-batch-size", metavar="N|SIZE", help="files or rows (100), or bytes (1MB); default: 10 files, 1MB")
     add("--partition-keys", type=names, help="one mini-batch for each combination of these columns or path keys")
     add("--output-action", choices=("append_row", "summary_only"))

@@ -97,3 +97,9 @@ def test_a_missing_script_is_named(make_job, files, plan_of):
     os.unlink(job.script)
     with pytest.raises(BatchInputError, match=r"score\.py cannot be read"):
         plan_of(job)
+
+
+def test_a_header_for_what_has_none_is_refused(tmp_path, make_job, files):
+    files(1)
+    with pytest.raises(BatchInputError, match="--header is for CSV files, these are files"):
+        Plan.load_or_make(make_job("", header=("none",)), str(tmp_path))

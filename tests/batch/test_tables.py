@@ -118,3 +118,27 @@ def test_numbers_that_turn_out_to_be_something_else_are_read_by_pandas(tmp_path,
     last = frames_of(path, "csv", "2", columns=("b", "a"))[1]
     assert last["a"].tolist() == [5.0, 6.5]
     assert last["b"].tolist() == ["some", "7"]
+
+
+@pytest.mark.parametrize(
+    ("text", "header", "columns"),
+    [
+        ("1,2.5\n3,4\n", ("none",), ["Column1", "Column2"]),
+        ('1,"a, b"\n3,c\n', ("id", "a name, quoted"), ["id", "a name, quoted"]),
+    ],
+)
+def test_a_csv_file_without_a_header_line(tmp_path, text, header, columns):
+    path = tmp_path / "rows.csv"
+    path.write_text(text)
+    pieces = list(cut(find([str(path)])[0], "csv", Size.parse("1"), header=False))
+    reader = TableReader("csv", header)
+    frames = [reader.read([piece]) for piece in pieces]
+    assert [list(frame.columns) for frame in frames] == [columns, columns]
+    assert pandas.concat(frames)[columns[0]].tolist() == [1, 3]
+
+
+def test_names_for_another_number_of_columns_are_refused(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("1,2\n")
+    with pytest.raises(BatchInputError, match="--header names 3 columns, its first line has 2 values"):
+        TableReader("csv", ("a", "b", "c")).read([Piece(str(path), 0, 4, 0, 1)])

@@ -29,7 +29,7 @@ FLAGS = {
     "processes": "--processes",
     "logging_level": "--logging-level",
 }
-LISTS = {"columns": "--columns", "partition_keys": "--partition-keys"}
+LISTS = {"columns": "--columns", "header": "--header", "partition_keys": "--partition-keys"}
 
 
 def command(job: Job) -> list[str]:
