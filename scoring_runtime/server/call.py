@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from scoring_runtime.errors import Overloaded, RequestError
 from scoring_runtime.server import wire
-from scoring_runtime.server.bodies import disk_file
+from scoring_runtime.server.bodies import MemoryFile, disk_file
 from scoring_runtime.server.identity import Identity
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class Call:
         "disconnected",
         "expires",
         "fd",
+        "file",
         "headers",
         "id",
         "identity",
@@ -38,7 +39,6 @@ class Call:
         "message_event",
         "method",
         "path",
-        "pooled",
         "protocol",
         "query",
         "received",
@@ -64,7 +64,7 @@ class Call:
         self.chunks: list[bytes] = []
         self.size = 0
         self.fd = -1
-        self.pooled = False
+        self.file: MemoryFile | None = None  # behind fd, to be used again
         self.id = 0
         self.expires = 0.0
         self.timed_out_at = 0.0
@@ -104,9 +104,16 @@ class Call:
         """The body is here: into the frame when it is small, else into a memory file. Raises OSError."""
         self.received = True
         if self.fd < 0 and self.size > wire.INLINE_BYTES:
-            self.fd = wire.write_file(self.chunks, self.protocol.front.bodies.take())
-            self.pooled = True
-            self.chunks = []
+            file = self.protocol.front.bodies.take()
+            try:
+                wire.write_file(self.chunks, file.fd)
+            finally:
+                self.keep_in(file)
+
+    def keep_in(self, file: MemoryFile) -> None:
+        self.file = file
+        self.fd = file.fd
+        self.chunks = []
 
     def job(self) -> tuple[Any, ...]:
         """What the worker needs of it."""
@@ -120,12 +127,14 @@ class Call:
 
     def release(self) -> None:
         """No worker has it any more."""
+        self.protocol.stop_receiving(self)
         bodies = self.protocol.front.bodies
         bodies.held_bytes -= self.size
         self.size = 0
         if self.fd >= 0:
-            if self.pooled:
-                bodies.give(self.fd)
+            if self.file is not None:
+                bodies.give(self.file)
+                self.file = None
             else:
                 os.close(self.fd)
             self.fd = -1

@@ -233,7 +233,7 @@ class Dispatcher:
         if where == wire.INLINE:
             return body  # type: ignore[no-any-return]
         if body > KEPT_FILE_BYTES:
-            call.pooled = False  # so large a file is not worth keeping
+            call.file = None  # so large a file is not worth keeping
         return wire.read_file(call.fd if where == wire.OWN_FILE else fd, body)
 
     def pause(self, call: Call, paused: bool) -> None:

@@ -23,7 +23,9 @@ from scoring_runtime.errors import (
 )
 from scoring_runtime.server.call import Call, error_head
 from scoring_runtime.server.identity import identify
+from scoring_runtime.server.receiver import BodyReceiver, receive
 from scoring_runtime.server.target import normal_target, split_target, wanted_headers
+from scoring_runtime.server.wire import INLINE_BYTES
 
 if TYPE_CHECKING:
     import asyncio
@@ -64,6 +66,8 @@ class ScoringProtocol(HttpToolsProtocol):
         self.discarding = False
         self.half_closed = False
         self.paused_call: Call | None = None
+        self.announced = 0  # bytes of the body that is being read, where its length is known
+        self.receiver: BodyReceiver | None = None
 
     # connection
 
@@ -105,6 +109,24 @@ class ScoringProtocol(HttpToolsProtocol):
             pass  # h2c is offered, not demanded: one answer in HTTP/1.1, and the parser reads no further
         except httptools.HttpParserError as error:
             self.bad_request(error)
+        if self.announced:
+            announced, self.announced = self.announced, 0
+            call = self.call
+            if call is not None and call is self.active and not self.refused and not self.parser.should_upgrade():
+                self.receiver = receive(self, call, announced)
+
+    def renew_parser(self) -> None:
+        """The rest of the message was not the parser's to read."""
+        if self.parser is not None:
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+
+    def stop_receiving(self, call: Call) -> None:
+        """Its answer came before its end; what still arrives is thrown away."""
+        if self.receiver is not None and self.receiver.call is call:
+            self.receiver.stop()
+            self.call = None
+            self.discarding = True
 
     def bad_request(self, error: Exception) -> None:
         cause = error.__context__
@@ -216,6 +238,7 @@ class ScoringProtocol(HttpToolsProtocol):
         if length > front.max_body_bytes:
             raise PayloadTooLarge(front.max_body_bytes)
         front.admit(length)
+        self.announced = length if length > INLINE_BYTES else 0
 
     def refuse_call(self, call: Call, error: RequestError) -> None:
         """Answer now, or when its turn has come; what still arrives of it is read and thrown away."""

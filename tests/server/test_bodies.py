@@ -199,17 +199,17 @@ def files_of(pid: int) -> int:
 
 
 def nameless_files(pid: int, kind: str = "") -> int:
-    """Bytes in memory files ("/memfd:") and unlinked temporary files that the process holds."""
-    total = 0
+    """Bytes on the pages of memory files ("/memfd:") and unlinked temporary files that the process holds."""
+    sizes = {}
     for fd in os.listdir(f"/proc/{pid}/fd"):
         path = f"/proc/{pid}/fd/{fd}"
         try:
             target = os.readlink(path)
             if "(deleted)" in target and target.startswith(kind):
-                total += os.stat(path).st_size
+                sizes[os.stat(path).st_ino] = os.stat(path).st_blocks * 512
         except FileNotFoundError:
             pass
-    return total
+    return sum(sizes.values())
 
 
 def rss(pid: int) -> int:
@@ -352,6 +352,46 @@ def test_a_body_that_cannot_be_stored_is_said_to_the_client(tmp_path: Path) -> N
                 "The service is overloaded: the request's body cannot be stored: File too large.",
             )
         assert server.post("x").json() == '"x"'
+
+
+# bodies that go straight into the worker's file
+
+
+def test_a_large_body_may_come_in_any_pieces_and_another_request_after_it(raw: Server) -> None:
+    rng = random.Random(5)
+    with socket.create_connection(("127.0.0.1", raw.port), timeout=10) as sock:
+        for size in (60_001, 70_000, 200_000, 1_000_003, 2 * MIB, 2 * MIB + 1):
+            body = noise(size)
+            data = HEAD % (b"POST /score?how=hash", size) + b"\r\n" + body
+            at = 0
+            while at < len(data):
+                piece = rng.choice((1, 100, 5_000, 65_536, 300_000))
+                sock.sendall(data[at : at + piece])
+                at += piece
+            sock.sendall(HEAD % (b"GET /", 0) + b"\r\n")
+            got = b""
+            while b"Healthy" not in got:
+                got += sock.recv(65536)
+
+            assert hashlib.sha256(body).hexdigest().encode() in got
+
+
+def test_a_large_body_that_stops_is_answered_and_its_file_is_not_given_away(tmp_path: Path) -> None:
+    with (
+        serving(PLAIN, tmp_path, SCORING_BODY_TIMEOUT_MS="300") as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=10) as sock,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        sock.sendall(HEAD % (b"POST /score", MIB) + b"\r\n" + b"a" * 100_000)
+        assert sock.recv(65536).startswith(b"HTTP/1.1 408")
+        other = pool.submit(server.post, "b" * MIB)
+        try:
+            for _ in range(9):
+                sock.sendall(b"c" * 100_000)
+        except OSError:
+            pass  # it has been closed
+
+        assert other.result().json() == f'"{"b" * MIB}"'
 
 
 # streams
