@@ -111,6 +111,7 @@ def test_every_dependency_is_imported_and_every_import_declared() -> None:
         for alias in node.names
     }
     optional = {
+        "jwt",
         "pandas",
         "simdjson",
         "debugpy",
