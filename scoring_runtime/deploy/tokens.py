@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from scoring_runtime.errors import DeployError
+from scoring_runtime.errors import DeployError, MissingPackage
 
 __all__ = ["LIFETIME_SECONDS", "Token", "issue"]
 
@@ -29,7 +29,7 @@ def issue(token_key: str, audience: str, now: float, lifetime: float = LIFETIME_
     try:
         import jwt
     except ModuleNotFoundError:
-        raise DeployError("Tokens need PyJWT: pip install 'scoring-runtime[token]'") from None
+        raise MissingPackage("Tokens", "PyJWT", "token") from None
     if len(token_key) < SHORTEST_KEY:
         raise DeployError(
             f"The token key of {audience} has {len(token_key)} characters, and {SHORTEST_KEY} is the least. "
