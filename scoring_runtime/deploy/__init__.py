@@ -6,6 +6,7 @@ from scoring_runtime.deploy.conda import CondaDependencies
 from scoring_runtime.deploy.environment import ContainerRegistry, Environment
 from scoring_runtime.deploy.inference_config import InferenceConfig
 from scoring_runtime.deploy.model import Model
+from scoring_runtime.deploy.package import ModelPackage
 from scoring_runtime.deploy.resource_configuration import ResourceConfiguration
 from scoring_runtime.deploy.workspace import Workspace
 
@@ -15,6 +16,7 @@ __all__ = [
     "Environment",
     "InferenceConfig",
     "Model",
+    "ModelPackage",
     "ResourceConfiguration",
     "Workspace",
 ]
