@@ -46,7 +46,7 @@ THEIRS: dict[str, set[str]] = {
     "schemas": {"numpy", "orjson", "simdjson", "pandas", "pyspark", "dateutil", "wrapt", "inference_schema"},
     "api": {"orjson", "numpy", "pandas", "starlette"},
     "script": set(),
-    "server": {"starlette", "uvicorn", "uvloop", "httptools", "gunicorn", "debugpy", "onnxruntime", "jwt"},
+    "server": {"starlette", "uvicorn", "uvloop", "httptools", "gunicorn", "debugpy", "onnxruntime"},
     "batch": {"*"},
     "deploy": {"*"},
     "supervisor": set(),
@@ -73,11 +73,6 @@ ONLY: dict[str, set[str]] = {
 }
 FRONT = (
     "front",
-    "sockets",
-    "secured",
-    "auth",
-    "keys",
-    "tls",
     "protocol",
     "call",
     "dispatch",

@@ -7,14 +7,11 @@ import os
 import re
 import socket
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from scoring_runtime import __version__
 from scoring_runtime.errors import ScoringRuntimeError, ScriptLoadError, SettingsError
 from scoring_runtime.settings import COMPATIBLE_VERSION, ROWS, Settings
-
-if TYPE_CHECKING:
-    from scoring_runtime.server.keys import Vault
 
 __all__ = ["main"]
 
@@ -65,17 +62,12 @@ def main(argv: list[str] | None = None) -> NoReturn:
                 row.parse(flags[row.name], f"the flag {row.flag}")
     except SettingsError as error:
         command.error(str(error))
-    from scoring_runtime.server.keys import set_aside
-
     try:
-        settings, vault = set_aside(Settings.load(os.environ, flags), os.environ)
-        settings, sockets = take_over(settings)
+        settings, sockets = take_over(Settings.load(os.environ, flags))
         export(settings, flags, rest)
         banner(settings)
         check_script(settings)
-        if settings.auth != "none" or settings.tls_cert or settings.tls_key:
-            check_secured(settings, vault)
-        serve(settings, sockets, vault)
+        serve(settings, sockets)
     except ScoringRuntimeError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.stderr.flush()
@@ -145,10 +137,6 @@ def banner(settings: Settings) -> None:
     print(f"\nAzure ML Inferencing HTTP server v{compatible}")
     print(f"(scoring-runtime {__version__}, Python {sys.version.split()[0]})\n")
     print("\nServer Settings\n---------------")
-    if settings.auth != "none":
-        labels["Authentication"] = settings.auth
-    if settings.tls_cert:
-        labels["TLS certificate"] = settings.tls_cert
     for label, value in labels.items():
         print(f"{label}: {value}")
     print("\n\nServer Routes\n---------------")
@@ -189,14 +177,7 @@ def take_over(settings: Settings) -> tuple[Settings, list[socket.socket]]:
     return settings.replace(listen_fd=numbers, separate_health=separate, **ports), sockets
 
 
-def check_secured(settings: Settings, vault: Vault) -> None:
-    """The front would meet the same, but alone."""
-    from scoring_runtime.server.secured import Secured
-
-    Secured(settings, vault)
-
-
-def serve(settings: Settings, sockets: list[socket.socket], vault: Vault) -> None:
+def serve(settings: Settings, sockets: list[socket.socket]) -> None:
     from scoring_runtime.server.sockets import listen
 
     listeners = sockets or [listen(settings.host, settings.port)]
@@ -204,4 +185,4 @@ def serve(settings: Settings, sockets: list[socket.socket], vault: Vault) -> Non
         listeners.append(listen(settings.host, settings.health_port))
     from scoring_runtime.server.boot import run
 
-    run(settings, listeners, vault)
+    run(settings, listeners)

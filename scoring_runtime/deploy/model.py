@@ -19,8 +19,6 @@ from scoring_runtime.deploy.usage import users_of
 from scoring_runtime.errors import ModelInUse
 
 if TYPE_CHECKING:
-    from scoring_runtime.deploy.inference_config import InferenceConfig
-    from scoring_runtime.deploy.package import ModelPackage
     from scoring_runtime.deploy.records import Document
     from scoring_runtime.deploy.workspace import Workspace
 
@@ -257,24 +255,6 @@ class Model:
                 self.workspace.records("models").remove(self.name, self.version)
             except FileNotFoundError:
                 raise missing(self.workspace, self.id) from None
-
-    @staticmethod
-    def package(
-        workspace: Workspace,
-        models: Iterable[Model | str],
-        inference_config: InferenceConfig | None = None,
-        generate_dockerfile: bool = False,
-        image_name: str | None = None,
-        image_label: str | None = None,
-        **options: Any,
-    ) -> ModelPackage:
-        """An image that docker (or `engine="podman"`) builds, or with generate_dockerfile the folder it is built from.
-
-        See package.package() for the options. Raises PackagingError.
-        """
-        from scoring_runtime.deploy.package import package
-
-        return package(workspace, models, inference_config, generate_dockerfile, image_name, image_label, **options)
 
     def serialize(self) -> dict[str, Any]:
         """As JSON, with the keys of Azure ML."""
