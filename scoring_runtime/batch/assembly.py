@@ -6,14 +6,13 @@ import csv
 import io
 import json
 import os
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from scoring_runtime.batch import storage
 from scoring_runtime.batch.commits import Commit, Commits
 from scoring_runtime.batch.job import Job
 from scoring_runtime.batch.plan import MiniBatch
-from scoring_runtime.durable import sync_folder
 from scoring_runtime.errors import BatchError
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["assemble", "write_errors"]
 
-Parts = Iterator[tuple[Commit, bytes]]
+Parts = Iterator[tuple[Commit, memoryview]]
 
 
 def assemble(job: Job, batches: Iterable[MiniBatch], commits: Commits) -> str:
@@ -30,43 +29,26 @@ def assemble(job: Job, batches: Iterable[MiniBatch], commits: Commits) -> str:
         return ""
 
     def parts() -> Parts:
-        return ((commit, payload) for batch in batches for commit, payload in [commits.payload(batch)] if payload)
+        return ((commit, payload) for commit, payload in commits.each(batches) if len(payload))
 
     write = {"csv": write_csv, "parquet": write_parquet}.get(job.output_format, write_lines)
     path = os.path.join(job.output, job.file_name)
-    replace_file(path, lambda file: write(file, parts))
+    with storage.created(path) as file:
+        write(file, parts)
     return path
 
 
 def write_errors(job: Job, batches: Iterable[MiniBatch], commits: Commits) -> int:
     """errors.jsonl: one line for each failure that is committed. Returns how many."""
     lines = 0
-
-    def write(file: BinaryIO) -> None:
-        nonlocal lines
-        for batch in batches:
+    with storage.created(os.path.join(job.output, "errors.jsonl")) as file:
+        for batch in filter(commits.has, batches):
             commit = commits.read(batch)
             for failure in commit.failures if commit else ():
                 line = {"mini_batch": batch.index, "items": failure.items, "reason": failure.reason}
                 file.write(json.dumps({**line, "input": list(failure.references)}).encode() + b"\n")
                 lines += 1
-
-    replace_file(os.path.join(job.output, "errors.jsonl"), write)
     return lines
-
-
-def replace_file(path: str, write: Callable[[BinaryIO], None]) -> None:
-    temporary = f"{path}.{uuid.uuid4().hex[:12]}.tmp"
-    try:
-        with open(temporary, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    sync_folder(os.path.dirname(path))
 
 
 def write_lines(file: BinaryIO, parts: Callable[[], Parts]) -> None:

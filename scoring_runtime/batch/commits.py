@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from scoring_runtime.batch import storage
 from scoring_runtime.batch.plan import MiniBatch
-from scoring_runtime.durable import make_folder, write_file
+from scoring_runtime.batch.sources import is_remote
 
 __all__ = ["Commit", "Commits", "Failure"]
 
@@ -72,16 +73,17 @@ class Commits:
 
     def __init__(self, folder: str) -> None:
         self._folder = os.path.join(folder, "parts")
-        os.makedirs(self._folder, exist_ok=True)
+        # Asking an object store for each takes its time: it is asked once for all, at the first question.
+        self._known: set[str] | None = None
 
     def path(self, batch: MiniBatch) -> str:
         folder = os.path.join(self._folder, f"{batch.index // PER_FOLDER:03d}")
         return os.path.join(folder, f"{batch.index:08d}-{batch.identity}")
 
     def write(self, batch: MiniBatch, commit: Commit, payload: bytes) -> None:
-        path = self.path(batch)
-        make_folder(os.path.dirname(path))
-        write_file(path, commit.to_line(), payload)
+        storage.write(self.path(batch), commit.to_line(), payload)
+        if self._known is not None:
+            self._known.add(os.path.basename(self.path(batch)))
 
     def write_failure(self, batch: MiniBatch, kind: str, reason: str) -> Commit:
         """Commit that no item of the mini-batch has a result."""
@@ -91,28 +93,49 @@ class Commits:
         return commit
 
     def has(self, batch: MiniBatch) -> bool:
-        return os.path.exists(self.path(batch))
+        """At a URL: known to this process, from the beginning or because it has read or written it."""
+        if not is_remote(self._folder):
+            return os.path.exists(self.path(batch))
+        if self._known is None:
+            self._known = {path.rpartition("/")[2] for path in storage.names(self._folder)}
+        return os.path.basename(self.path(batch)) in self._known
 
     def read(self, batch: MiniBatch) -> Commit | None:
-        try:
-            with open(self.path(batch), "rb") as file:
-                return Commit.from_line(file.readline())
-        except FileNotFoundError:
+        """What is committed, by whatever process; None if nothing is."""
+        if not is_remote(self._folder):
+            try:
+                with open(self.path(batch), "rb") as file:
+                    return Commit.from_line(file.readline())
+            except FileNotFoundError:
+                return None
+        content = storage.read(self.path(batch))
+        if content is None:
             return None
+        if self._known is not None:
+            self._known.add(os.path.basename(self.path(batch)))
+        return Commit.from_line(content[: content.index(b"\n") + 1])
 
-    def payload(self, batch: MiniBatch) -> tuple[Commit, bytes]:
-        with open(self.path(batch), "rb") as file:
-            return Commit.from_line(file.readline()), file.read()
+    def each(self, batches: Iterable[MiniBatch]) -> Iterator[tuple[Commit, memoryview]]:
+        """Commits with their outputs, in the order asked for."""
+        for content in storage.read_each(map(self.path, batches)):
+            end = content.index(b"\n") + 1
+            yield Commit.from_line(content[:end]), memoryview(content)[end:]
 
     def forget(self, batch: MiniBatch) -> None:
-        os.unlink(self.path(batch))
+        storage.remove(self.path(batch))
+        if self._known is not None:
+            self._known.discard(os.path.basename(self.path(batch)))
 
     def sweep(self) -> None:
         """Remove what killed writers have left. Only where no other writer is at work."""
-        for root, _, names in os.walk(self._folder):
-            for name in names:
-                if name.endswith(".tmp"):
-                    os.unlink(os.path.join(root, name))
+        for path in storage.names(self._folder):
+            if path.endswith(".tmp"):
+                os.unlink(path) if not is_remote(self._folder) else storage.remove(f"{self._folder}/{tail(path)}")
 
     def remove_all(self) -> None:
-        shutil.rmtree(self._folder)
+        storage.remove_tree(self._folder)
+
+
+def tail(path: str) -> str:
+    """000/00000012-1f3a9c0b2d4e5f60: what comes after parts/."""
+    return "/".join(path.split("/")[-2:])

@@ -85,6 +85,12 @@ class Job:
         self._check_range("processes", 0)
         if not self.run_timeout_seconds > 0:
             raise SettingsError("run_invocation_timeout", self.run_timeout_seconds, "seconds, more than 0")
+        if self.output.startswith("file://"):  # a folder of this machine, with a folder's locks
+            object.__setattr__(self, "output", self.output[len("file://") :])
+        if "://" in self.output and self.output_action == "summary_only":
+            raise SettingsError("output", self.output, "a folder, as the script writes into it (summary_only)")
+        if self.output.startswith("memory://"):
+            raise SettingsError("output", self.output, "a place that other processes see too")
         if not self.inputs:
             raise SettingsError("input", "nothing", "a file, a folder, a glob or a URL")
         if self.mini_batch_size:

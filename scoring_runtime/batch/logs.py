@@ -25,7 +25,9 @@ __all__ = ["LogTree"]
 class LogTree:
     def __init__(self, output: str, node: str = "") -> None:
         self.node = node or socket.gethostname()
-        self.root = os.path.join(os.path.abspath(output), "logs")
+        #: The folder of this machine that the script may write to: the run's output, unless that is a URL.
+        self.output = os.path.abspath(output)
+        self.root = os.path.join(self.output, "logs")
         self._user = os.path.join(self.root, "user")
         self.entry_script = os.path.join(self._user, "entry_script_log", self.node)
         self._processes = os.path.join(self.root, "sys", "node", self.node)

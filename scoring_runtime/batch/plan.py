@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from scoring_runtime.batch import storage
 from scoring_runtime.batch.cutting import Piece, cut
 from scoring_runtime.batch.job import Job, Size
 from scoring_runtime.batch.partitions import partition_files, partition_table
 from scoring_runtime.batch.sources import Source, find, kind_of
-from scoring_runtime.durable import sync_folder, write_file
 from scoring_runtime.errors import BatchInputError, BatchResumeError
 
 __all__ = ["MiniBatch", "Plan"]
@@ -63,9 +63,7 @@ class Plan:
         self.files: int = head["files"]
 
     def __iter__(self) -> Iterator[MiniBatch]:
-        with open(self._lines, encoding="utf-8") as file:
-            for line in file:
-                yield MiniBatch.from_line(line)
+        return map(MiniBatch.from_line, storage.lines(self._lines))
 
     @classmethod
     def load_or_make(cls, job: Job, folder: str) -> Plan:
@@ -73,9 +71,9 @@ class Plan:
         head_path = os.path.join(folder, "plan.json")
         sources = find(job.inputs)
         identity = {**job.identity(digest_of(job.script)), "sources": digest_of_sources(sources)}
-        if os.path.exists(head_path):
-            with open(head_path, encoding="utf-8") as file:
-                head = json.load(file)
+        known = storage.read(head_path)
+        if known is not None:
+            head = json.loads(known)
             differing = [name for name in identity if head["identity"].get(name) != identity[name]]
             if differing:
                 raise BatchResumeError(
@@ -84,7 +82,7 @@ class Plan:
                 )
             return cls(folder, head)
         head = {"identity": identity, **write_lines(job, sources, folder, json.dumps(identity))}
-        write_file(head_path, json.dumps(head, indent=1).encode())
+        storage.write(head_path, json.dumps(head, indent=1).encode())
         return cls(folder, head)
 
 
@@ -94,16 +92,13 @@ def write_lines(job: Job, sources: list[Source], folder: str, seed: str) -> dict
         raise BatchInputError(f"--header is for CSV files, these are {kind}. Leave it out, or add --input-format csv.")
     stamps = {source.path: f"{source.size} {source.stamp}" for source in sources}
     index = items = 0
-    with open(os.path.join(folder, "plan.jsonl"), "w", encoding="utf-8") as file:
+    with storage.created(os.path.join(folder, "plan.jsonl")) as file:
         for pieces in mini_batches(job, kind, sources):
             batch = MiniBatch(index, identity_of(seed, pieces, stamps), pieces)
-            file.write(batch.to_line() + "\n")
+            file.write(batch.to_line().encode() + b"\n")
             index, items = index + 1, items + batch.items
-        file.flush()
-        os.fsync(file.fileno())
-    if not index:
-        raise BatchInputError(f"The input has no rows: {len(sources)} files, all empty.")
-    sync_folder(folder)
+        if not index:
+            raise BatchInputError(f"The input has no rows: {len(sources)} files, all empty.")
     total = sum(source.size for source in sources)
     return {"kind": kind, "batches": index, "items": items, "files": len(sources), "input_bytes": total}
 

@@ -98,7 +98,7 @@ def environment(job: Job, logs: LogTree, number: int, processes: int) -> dict[st
     """What a worker and its script find in os.environ."""
     result = {**budget(processes).environ, **os.environ, **dict(job.environment)}
     result.update(
-        AZUREML_BI_OUTPUT_PATH=os.path.abspath(job.output),
+        AZUREML_BI_OUTPUT_PATH=logs.output,
         SCORING_BATCH_LOG_DIR=logs.entry_script,
         SCORING_BATCH_PROCESS=name_of(number),
         SCORING_BATCH_LOGGING_LEVEL=job.logging_level,

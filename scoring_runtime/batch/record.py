@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
 
+from scoring_runtime.batch import storage
 from scoring_runtime.batch.job import Job
 from scoring_runtime.batch.plan import Plan
 from scoring_runtime.batch.tally import Tally
-from scoring_runtime.durable import write_file
 
 __all__ = ["Record", "read_record"]
 
@@ -49,7 +49,7 @@ class Record:
         return json.dumps(asdict(self), indent=1)
 
     def write(self, output: str) -> None:
-        write_file(os.path.join(output, "run.json"), self.to_json().encode())
+        storage.write(os.path.join(output, "run.json"), self.to_json().encode())
 
     def summary(self) -> str:
         """One line for people."""
@@ -115,9 +115,8 @@ def versions() -> dict[str, str]:
 
 def read_record(output: str) -> dict[str, Any] | None:
     """The record in an output folder; None if no run has got so far."""
-    try:
-        with open(os.path.join(output, "run.json"), encoding="utf-8") as file:
-            values: dict[str, Any] = json.load(file)
-    except FileNotFoundError:
+    text = storage.read(os.path.join(output, "run.json"))
+    if text is None:
         return None
+    values: dict[str, Any] = json.loads(text)
     return values

@@ -5,30 +5,32 @@ lock the folder -> plan (made or found again) -> what is committed already -> di
 
 from __future__ import annotations
 
-import fcntl
 import glob
 import os
 import shutil
+import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from scoring_runtime.batch import storage
 from scoring_runtime.batch.assembly import assemble, write_errors
 from scoring_runtime.batch.commits import Commits
 from scoring_runtime.batch.dispatch import Dispatcher
 from scoring_runtime.batch.job import Job
+from scoring_runtime.batch.locks import locked
 from scoring_runtime.batch.logs import LogTree
 from scoring_runtime.batch.plan import MiniBatch, Plan
 from scoring_runtime.batch.processes import default_processes, spawner
 from scoring_runtime.batch.progress import ProgressBar, ProgressOff
 from scoring_runtime.batch.record import Record, Session, read_record
+from scoring_runtime.batch.sources import is_remote
 from scoring_runtime.batch.tally import Tally
 from scoring_runtime.batch.template import Template
 from scoring_runtime.errors import BatchError, BatchResumeError, BatchThresholdError, ScoringRuntimeError
 
-__all__ = ["Share", "finish", "prepare", "run", "run_share"]
+__all__ = ["Share", "finish", "prepare", "run", "run_share", "sole_writer"]
 
 FOLDER = ".scoring"
 RESULTS = ("run.json", "errors.jsonl")
@@ -72,7 +74,7 @@ def run(
     share = share or Share()
     if share.count > 1 and (restart or retry_failed):
         raise BatchResumeError("--restart and --retry-failed are for the whole run: give them without --share, once.")
-    with locked(job.output, share):
+    with sole_writer(job.output, share):
         plan = prepare(job, restart=restart, retry_failed=retry_failed, sole=share.count == 1)
         done = read_record(job.output)
         if done is not None and done["status"] == "completed":
@@ -85,8 +87,9 @@ def prepare(job: Job, *, restart: bool = False, retry_failed: bool = False, sole
     folder = os.path.join(job.output, FOLDER)
     if restart:
         clear(job)
-    os.makedirs(folder, exist_ok=True)
-    with flocked(os.path.join(folder, "plan.lock"), wait=True):
+    if not is_remote(folder):
+        os.makedirs(folder, exist_ok=True)
+    with locked(os.path.join(folder, "plan.lock"), wait=True):
         plan = Plan.load_or_make(job, folder)
         before = read_record(job.output)
         if not sole:
@@ -104,7 +107,7 @@ def run_share(job: Job, plan: Plan, share: Share, progress: ProgressBar | Progre
     """Commit every mini-batch of a share; whoever finds that nothing is left to do assembles."""
     folder = os.path.join(job.output, FOLDER)
     commits = Commits(folder)
-    logs = LogTree(job.output)
+    logs = LogTree(tempfile.mkdtemp(prefix="scoring-batch-") if is_remote(job.output) else job.output)
     tally = tally_of(plan, commits, share)
     processes = min(job.processes or default_processes(), max(1, plan.batches - tally.done))
     before = read_record(job.output) or {}
@@ -134,22 +137,35 @@ def run_share(job: Job, plan: Plan, share: Share, progress: ProgressBar | Progre
             record = session.record(status, reason)
             record.write(job.output)
             logs.result(record.summary(), reason)
+            keep_logs(job, session, logs)
     # Shares may end at the same time: one of them finishes, the others find it done.
-    with flocked(os.path.join(folder, "finish.lock"), wait=True):
-        done = (read_record(job.output) or {}).get("status") == "completed"
-        if done or not all(map(commits.has, plan)):
-            return session.record("share_done")
-        return finish(job, plan, commits, session, logs)
+    try:
+        with locked(os.path.join(folder, "finish.lock"), wait=True):
+            done = (read_record(job.output) or {}).get("status") == "completed"
+            others = Commits(folder) if share.count > 1 else commits
+            if done or not all(map(others.has, plan)):
+                return session.record("share_done")
+            if share.count > 1:
+                session.tally = tally_of(plan, commits, Share())
+            return finish(job, plan, commits, session, logs, sole=share.count == 1)
+    finally:
+        keep_logs(job, session, logs)
 
 
-def finish(job: Job, plan: Plan, commits: Commits, session: Session, logs: LogTree) -> Record:
+def keep_logs(job: Job, session: Session, logs: LogTree) -> None:
+    """Logs are written on this machine; those of a run at a URL follow it there, a folder for each session."""
+    if is_remote(job.output):
+        storage.upload(logs.root, f"{job.output}/logs/session-{session.number}")
+        shutil.rmtree(logs.output)
+
+
+def finish(job: Job, plan: Plan, commits: Commits, session: Session, logs: LogTree, *, sole: bool = True) -> Record:
     """Everything is committed: judge it, write the output and the record, and drop what is no longer needed."""
-    session.tally = tally_of(plan, commits, Share())
     problem = session.tally.crossed(job)
     if not session.tally.succeeded:
         problem = "no succeeded mini batch item returned from run()"
     commits.sweep()
-    write_errors(job, plan, commits)
+    write_errors(job, plan if session.tally.failed else (), commits)
     if problem:
         record = session.record("failed", problem)
         record.write(job.output)
@@ -163,7 +179,8 @@ def finish(job: Job, plan: Plan, commits: Commits, session: Session, logs: LogTr
     record = session.record("completed", output_file=output_file)
     record.write(job.output)
     logs.result(record.summary())
-    if not session.tally.failed:
+    # At a URL another share may be assembling them too: there is no lock that it could have waited for.
+    if not session.tally.failed and (sole or not is_remote(job.output)):
         commits.remove_all()
     return record
 
@@ -194,14 +211,14 @@ class Overview:
 def tally_of(plan: Plan, commits: Commits, share: Share) -> Tally:
     tally = Tally(plan.batches, plan.items)
     for batch in plan:
-        commit = commits.read(batch) if share.has(batch) else None
+        commit = commits.read(batch) if share.has(batch) and commits.has(batch) else None
         if commit is not None:
             tally.add(commit)
     return tally
 
 
 def forget_failures(plan: Plan, commits: Commits) -> None:
-    for batch in plan:
+    for batch in filter(commits.has, plan):
         commit = commits.read(batch)
         if commit is not None and commit.failures:
             commits.forget(batch)
@@ -221,40 +238,27 @@ def clear(job: Job) -> None:
     """
     for name in (*RESULTS, job.file_name):
         path = os.path.join(job.output, name)
-        if os.path.exists(path):
-            os.unlink(path)
-    folder = os.path.join(job.output, FOLDER)
-    if os.path.exists(folder):
-        os.replace(folder, f"{folder}.{uuid.uuid4().hex[:12]}.old")
-    for old in glob.glob(glob.escape(folder) + ".*.old"):
+        if storage.exists(path):
+            storage.remove(path)
+    storage.remove_tree(os.path.join(job.output, FOLDER))
+    for old in glob.glob(glob.escape(os.path.join(job.output, FOLDER)) + ".*.old"):
         shutil.rmtree(old)
-    shutil.rmtree(os.path.join(job.output, "logs"), ignore_errors=True)
+    if is_remote(job.output):
+        storage.remove_tree(f"{job.output}/logs")
+    else:
+        shutil.rmtree(os.path.join(job.output, "logs"), ignore_errors=True)
 
 
 @contextmanager
-def locked(output: str, share: Share) -> Iterator[None]:
-    """One process for a whole run, or one for each share. The lock ends with the process, however that ends."""
-    os.makedirs(output, exist_ok=True)
+def sole_writer(output: str, share: Share) -> Iterator[None]:
+    """One process for a whole run, or one for each share."""
+    if not is_remote(output):
+        os.makedirs(output, exist_ok=True)
     lock = os.path.join(output, f"{FOLDER}.lock")
     if share.count == 1:
-        with flocked(lock, wait=False):
+        with locked(lock, wait=False):
             yield
     else:
         own = os.path.join(output, f"{FOLDER}-{share.index}-of-{share.count}.lock")
-        with flocked(lock, wait=False, shared=True), flocked(own, wait=False):
+        with locked(lock, wait=False, shared=True), locked(own, wait=False):
             yield
-
-
-@contextmanager
-def flocked(path: str, *, wait: bool, shared: bool = False) -> Iterator[None]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise BatchResumeError(
-                f"Another process is writing this run ({path} is locked). Wait for it, or end it."
-            ) from None
-        yield
-    finally:
-        os.close(descriptor)

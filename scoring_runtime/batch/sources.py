@@ -14,7 +14,17 @@ from typing import Any, BinaryIO
 
 from scoring_runtime.errors import BatchInputError
 
-__all__ = ["COMPRESSED", "Source", "download", "find", "kind_of", "open_source", "read_range"]
+__all__ = [
+    "COMPRESSED",
+    "Source",
+    "download",
+    "filesystem",
+    "find",
+    "is_remote",
+    "kind_of",
+    "open_source",
+    "read_range",
+]
 
 KINDS = {
     ".csv": "csv",
@@ -54,6 +64,10 @@ def find(patterns: Iterable[str]) -> list[Source]:
     return list(found.values())
 
 
+def has_magic(path: str) -> bool:
+    return any(character in path for character in "*?[")
+
+
 def is_remote(path: str) -> bool:
     return "://" in path
 
@@ -74,8 +88,8 @@ def walk(folder: str) -> Iterator[str]:
 
 
 def remote(pattern: str) -> Iterator[Source]:
-    files, paths = filesystem(pattern)
-    for path in sorted(paths):
+    files, place = filesystem(pattern)
+    for path in sorted(files.glob(place)) if has_magic(place) else [place] if files.exists(place) else []:
         for each in sorted(files.find(path)) if files.isdir(path) else [path]:
             information = files.info(each)
             stamp = next((str(information[key]) for key in STAMPS if information.get(key)), "")
@@ -86,18 +100,18 @@ def remote(pattern: str) -> Iterator[Source]:
 STAMPS = ("ETag", "etag", "md5Hash", "content_md5", "LastModified", "last_modified", "mtime", "created")
 
 
-def filesystem(pattern: str) -> tuple[Any, list[str]]:
+def filesystem(url: str) -> tuple[Any, str]:
+    """The file system behind a URL, and what the URL is called there."""
     try:
         import fsspec
     except ImportError:
         raise BatchInputError(
-            f"{pattern} is a URL, which needs fsspec: pip install 'scoring-runtime[batch-remote]'"
+            f"{url} is a URL, which needs fsspec: pip install 'scoring-runtime[batch-remote]'"
         ) from None
     try:
-        files, _, paths = fsspec.get_fs_token_paths(pattern)
+        return fsspec.core.url_to_fs(url, use_listings_cache=False)  # type: ignore[no-any-return]
     except (ImportError, ValueError) as error:
-        raise BatchInputError(f"{pattern} cannot be opened: {error}") from None
-    return files, [path for path in paths if files.exists(path)]
+        raise BatchInputError(f"{url} cannot be opened: {error}") from None
 
 
 def open_source(path: str) -> BinaryIO:

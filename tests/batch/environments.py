@@ -11,6 +11,7 @@ from pathlib import Path
 __all__ = ["environment_of"]
 
 PACKAGES = {
+    "s3": ["s3fs", "moto[server]", "pandas"],
     "ray": ["ray>=2.40", "pandas"],
     "spark": ["pyspark>=3.5", "pandas<3", "inference-schema[pyspark-support]", "azureml-inference-server-http==1.5.1"],
 }

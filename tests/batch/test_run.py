@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scoring_runtime.batch import seats
-from scoring_runtime.batch.run import Share, locked, run
+from scoring_runtime.batch.run import Share, run, sole_writer
 from scoring_runtime.errors import (
     BatchError,
     BatchInputError,
@@ -492,7 +492,10 @@ def test_a_share_is_an_index_below_a_count():
 def test_two_writers_of_the_same_work_are_refused(make_job, files, holder, comer):
     files(1)
     job = make_job(ECHO)
-    with locked(job.output, Share.parse(holder)), pytest.raises(BatchResumeError, match="Another process is writing"):
+    with (
+        sole_writer(job.output, Share.parse(holder)),
+        pytest.raises(BatchResumeError, match="Another process is writing"),
+    ):
         run(job, share=Share.parse(comer))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from scoring_runtime.batch.job import Job
 from scoring_runtime.batch.record import Record
-from scoring_runtime.batch.run import Share, locked, prepare, run
+from scoring_runtime.batch.run import Share, prepare, run, sole_writer
 
 __all__ = ["Work", "run_in_shares", "work"]
 
@@ -18,7 +18,7 @@ Work = Callable[[Job, Sequence[Share]], None]
 
 def run_in_shares(job: Job, engine: Work, shares: int, *, restart: bool = False, retry_failed: bool = False) -> Record:
     """Whatever the engine has not committed when it returns is done here; mostly that is nothing."""
-    with locked(job.output, Share()):
+    with sole_writer(job.output, Share()):
         prepare(job, restart=restart, retry_failed=retry_failed)
     engine(replace(job, processes=job.processes or 1), [Share(index, shares) for index in range(shares)])
     return run(job)
