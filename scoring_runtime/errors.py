@@ -29,6 +29,7 @@ ScoringRuntimeError
      |   |- WorkspaceReadOnly       it lies at a URL
      |- ConfigError(.key)          a value of a configuration, file or argument, breaks a rule
      |- ServiceNotFound            no service by that name
+     |- ServiceExists              one by that name is there already
      |- ServiceBusy                another operation works on the service
      |- BlobCorrupt                 a stored file is not what was stored
      |- FilesChanged                a file was written to while it was read
@@ -88,6 +89,7 @@ __all__ = [
     "ScriptSignatureError",
     "ScriptTimedOut",
     "ServiceBusy",
+    "ServiceExists",
     "ServiceFailed",
     "ServiceNotFound",
     "SettingsError",
@@ -342,6 +344,10 @@ class ConfigError(DeployError):
 
 class ServiceNotFound(DeployError):
     """No service by that name in this workspace."""
+
+
+class ServiceExists(DeployError):
+    """A service by that name is there already."""
 
 
 class ServiceBusy(DeployError):

@@ -52,7 +52,10 @@ class Deployment:
 
 @dataclass(frozen=True)
 class LocalDeployment(Deployment):
-    """A process on this machine, on 127.0.0.1. Without a port: a free one, which the service then keeps."""
+    """A process on this machine, on 127.0.0.1. Without a port: a free one, which the service then keeps.
+
+    The SDK's has only the port; keys and limits are ours, and off unless they are given.
+    """
 
     compute_type: ClassVar[str] = "local"
 
@@ -60,6 +63,17 @@ class LocalDeployment(Deployment):
     tags: Mapping[str, str] = row({}, "", STRINGS)
     properties: Mapping[str, str] = row({}, "", STRINGS)
     description: str = row("", "", ANY_TEXT)
+    auth_enabled: bool = row(False, "authEnabled", BOOL)
+    token_auth_enabled: bool = row(False, "tokenAuthEnabled", BOOL)
+    primary_key: str | None = row(None, "keys.primaryKey", TEXT, secret=True)
+    secondary_key: str | None = row(None, "keys.secondaryKey", TEXT, secret=True)
+    cpu_cores: float | None = row(None, "containerResourceRequirements.cpu", NUMBER)
+    memory_gb: float | None = row(None, "containerResourceRequirements.memoryInGB", NUMBER)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.auth_enabled and self.token_auth_enabled:
+            raise ConfigError("token_auth_enabled", True, "false, as auth_enabled is true", "Choose keys or tokens.")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,9 @@ from scoring_runtime.deploy.usage import users_of
 from scoring_runtime.errors import ModelInUse
 
 if TYPE_CHECKING:
+    from scoring_runtime.deploy.inference_config import InferenceConfig
     from scoring_runtime.deploy.records import Document
+    from scoring_runtime.deploy.webservice import Webservice
     from scoring_runtime.deploy.workspace import Workspace
 
 __all__ = ["Model"]
@@ -255,6 +257,24 @@ class Model:
                 self.workspace.records("models").remove(self.name, self.version)
             except FileNotFoundError:
                 raise missing(self.workspace, self.id) from None
+
+    @staticmethod
+    def deploy(
+        workspace: Workspace,
+        name: str,
+        models: Sequence[Any],
+        inference_config: InferenceConfig | None = None,
+        deployment_config: Any = None,
+        deployment_target: Any = None,
+        overwrite: bool = False,
+        show_output: bool = False,
+    ) -> Webservice:
+        """Begin to run models as a service; wait_for_deployment() of what it returns says how it went."""
+        from scoring_runtime.deploy.deploy_verbs import deploy
+
+        return deploy(
+            workspace, name, models, inference_config, deployment_config, deployment_target, overwrite, show_output
+        )
 
     def serialize(self) -> dict[str, Any]:
         """As JSON, with the keys of Azure ML."""

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Secrets", "Service"]
+from scoring_runtime.deploy.deployment_file import from_record, record_of
+
+__all__ = ["Secrets", "Service", "document_of", "service_of"]
 
 
 @dataclass(frozen=True)
@@ -39,4 +41,34 @@ class Service:
     description: str = ""
     created: str = ""  # ISO 8601, UTC
     updated: str = ""
+    app: int = 0  # the revision whose files it runs; of a rollback an older one than its own
     secrets: Secrets = field(default_factory=Secrets, repr=False, compare=False)
+
+
+PLAIN = ("name", "compute_type", "revision", "image", "auth", "description", "created", "updated", "app")
+
+
+def document_of(service: Service) -> dict[str, Any]:
+    """Its record. No secret is in it."""
+    return {
+        **{name: getattr(service, name) for name in PLAIN},
+        "deployment": record_of(service.deployment),
+        "models": list(service.models),
+        "inference": dict(service.inference),
+        "environ": dict(service.environ),
+        "tags": dict(service.tags),
+        "properties": dict(service.properties),
+    }
+
+
+def service_of(document: Mapping[str, Any], secrets: Secrets) -> Service:
+    return Service(
+        **{name: document[name] for name in PLAIN if name in document},
+        deployment=from_record(document["deployment"]),
+        models=tuple(document.get("models", ())),
+        inference=document.get("inference", {}),
+        environ=document.get("environ", {}),
+        tags=document.get("tags", {}),
+        properties=document.get("properties", {}),
+        secrets=secrets,
+    )

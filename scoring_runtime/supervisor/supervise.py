@@ -247,8 +247,8 @@ class Supervisor:
             "starting": self.starting and self.starting.describe(),
             "leaving": [one.describe() for one in self.leaving],
             "failed": self.failed,
+            "good": self.good.get("revision"),
             "restarts": self.restarts,
-            "restarting": bool(self.start_at),
             "stopping": self.stopping,
         }
         try:

@@ -1,0 +1,80 @@
+"""Keys and tokens of a service: what its callers need to be let in."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from scoring_runtime.deploy.keys import key_field, new_key, with_key
+from scoring_runtime.deploy.targets.table import target_of
+from scoring_runtime.errors import ServiceFailed
+
+if TYPE_CHECKING:
+    from scoring_runtime.deploy.service import Service
+    from scoring_runtime.deploy.service_folder import ServiceFolder
+    from scoring_runtime.deploy.workspace import Workspace
+
+__all__ = ["Credentials"]
+
+
+class Credentials:
+    """The part of a Webservice that deals with secrets."""
+
+    name: str
+    workspace: Workspace
+    folder: ServiceFolder
+
+    @property
+    def service(self) -> Service:
+        raise NotImplementedError
+
+    def get_keys(self) -> tuple[str, str]:
+        """Primary and secondary."""
+        service = self.service
+        if service.auth != "key":
+            raise ServiceFailed(f"{self.name} has no keys: its auth is {service.auth!r}. Update it with auth_enabled.")
+        return service.secrets.primary_key, service.secrets.secondary_key
+
+    def regen_key(self, key: str, set_key: str | None = None) -> None:
+        """Replace the "Primary" or the "Secondary" one; the other goes on working."""
+        name = key_field(key, set_key)
+        self.get_keys()
+        with self.folder.changing("regen-key"):
+            service = self.service
+            secrets = with_key(service.secrets, name, set_key or new_key())
+            self.folder.write_secrets(secrets)
+            if service.compute_type != "local":  # there the server reads the files
+                changed = replace(service, secrets=secrets)
+                target_of(self.workspace, changed).apply(changed, lambda text: None)
+
+    def token(self) -> Any:
+        service = self.service
+        if service.auth != "token":
+            raise ServiceFailed(
+                f"{self.name} takes no tokens: its auth is {service.auth!r}. Update it with token_auth_enabled."
+            )
+        issue = importlib.import_module("scoring_runtime.deploy.tokens").issue
+        return issue(service.secrets.token_key, self.name, time.time())
+
+    def get_token(self) -> tuple[str, datetime]:
+        """A token, and when to get the next one."""
+        token = self.token()
+        return token.token, datetime.fromtimestamp(token.refresh_after)
+
+    def get_access_token(self) -> dict[str, Any]:
+        token = self.token()
+        return {
+            "accessToken": token.token,
+            "refreshAfter": token.refresh_after,
+            "expiryOn": token.expires,
+            "tokenType": "Bearer",
+        }
+
+    def credential(self) -> str:
+        service = self.service
+        if service.auth == "token":
+            return str(self.token().token)
+        return service.secrets.primary_key if service.auth == "key" else ""
