@@ -182,7 +182,7 @@ def test_a_commit_is_there_whole_or_not_at_all(commits, monkeypatch):
 def test_a_commit_reads_as_it_was_written(commits):
     written = Commit(0, "id0", 2, 1, (Failure(("f#rows=0-1",), 1, "no"),), ("a",), 3, "process001", 7, 1.5)
     commits.write(batch(0), written, b"a\nb")
-    assert commits.payload(batch(0)) == (written, b"a\nb")
+    assert list(commits.each([batch(0)])) == [(written, b"a\nb")]
     assert commits.read(batch(0)) == written
 
 
