@@ -37,6 +37,7 @@ ScoringRuntimeError
      |- ModelNotFound
      |- ModelError                  cannot be registered, downloaded or changed as asked
      |   |- ModelInUse              an image or a service needs it
+     |- NoScript                    no inference config, and none can be made for these models
      |- PackagingError              the image or app root cannot be made from what was given
      |   |- BadEnvironment            an environment, or a file of one, cannot be
      |   |- ResolutionError           packages that cannot be had together, or not for that platform
@@ -72,6 +73,7 @@ __all__ = [
     "ModelError",
     "ModelInUse",
     "ModelNotFound",
+    "NoScript",
     "NotReady",
     "Overloaded",
     "PackagingError",
@@ -298,6 +300,16 @@ class ModelInUse(ModelError):
     def __init__(self, id: str, users: list[str]) -> None:
         self.users = users
         super().__init__(f"The model {id} is used by {', '.join(users)}. Delete those first.")
+
+
+class NoScript(DeployError):
+    """There is no inference config, and none can be made for these models."""
+
+    def __init__(self, got: str, expected: str) -> None:
+        super().__init__(
+            f"Without an inference config: expected {expected}, got {got}. Write a score.py and pass "
+            "InferenceConfig(entry_script='score.py'), or on the command line --ic inferenceconfig.json."
+        )
 
 
 class PackagingError(DeployError):

@@ -116,6 +116,7 @@ def test_every_dependency_is_imported_and_every_import_declared() -> None:
         "debugpy",
         "onnxruntime",
         "hls4ml",
+        "joblib",
         "qonnx",
         "pyarrow",
         "yaml",

@@ -25,6 +25,7 @@ OURS: dict[str, set[str]] = {
     "schemas": {"errors"},
     "api": {"errors", "accelerators", "threads", "emulation"},
     "script": {"errors", "compat"},
+    "ready_scripts": {"api"},  # as any script
     "server": {"errors", "settings", "script", "api", "schemas", "compat", "threads"},
     "batch": {"errors", "settings", "script", "api", "schemas", "compat", "threads", "durable"},
     "deploy": {"errors", "settings", "accelerators", "durable", "supervisor"},
@@ -46,6 +47,7 @@ THEIRS: dict[str, set[str]] = {
     "schemas": {"numpy", "orjson", "simdjson", "pandas", "pyspark", "dateutil", "wrapt", "inference_schema"},
     "api": {"orjson", "numpy", "pandas", "starlette"},
     "script": set(),
+    "ready_scripts": {"joblib", "numpy", "pandas"},
     "server": {"starlette", "uvicorn", "uvloop", "httptools", "gunicorn", "debugpy", "onnxruntime"},
     "batch": {"*"},
     "deploy": {"*"},

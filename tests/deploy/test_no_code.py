@@ -1,0 +1,209 @@
+"""Models that nobody wrote a script for: served for real, and compared with the library that made them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+from onnxruntime.datasets import get_example
+from sklearn.compose import make_column_transformer
+from sklearn.datasets import load_iris
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+from scoring_runtime.deploy import Model, Workspace
+from scoring_runtime.deploy.no_code import no_code_config
+from scoring_runtime.errors import NoScript
+from scoring_runtime.ready_scripts import score_sklearn
+from tests.serving import Server, until
+
+IRIS = load_iris()
+ROWS = IRIS.data[::40]
+
+
+@contextmanager
+def served(folder: Path, path: Path, framework: str) -> Iterator[Server]:
+    """The model as it is after registration, with the script that is made for it."""
+    ws = Workspace(str(folder / "ws"))
+    model = Model.register(ws, str(path), "m", model_framework=framework)
+    model_dir = folder / "azureml-models" / "m" / "1"
+    model.download(str(model_dir))
+    config = no_code_config([model])
+    server = Server(Path(config.entry_script), "--model_dir", str(model_dir), folder=folder)
+    try:
+        until(server.ready, 60)
+        yield server
+    finally:
+        server.end()
+
+
+def sklearn_served(folder: Path, model: Any) -> Any:
+    joblib.dump(model, folder / "model.pkl")
+    return served(folder, folder / "model.pkl", "ScikitLearn")
+
+
+@contextmanager
+def loaded(path: Path) -> Iterator[Callable[[object], Any]]:
+    """The script without a server: what run() returns."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AZUREML_MODEL_DIR", str(path))
+        score_sklearn.init()
+        yield lambda value: score_sklearn.run(json.dumps(value))
+
+
+def refusal(server: Server, value: object) -> str:
+    answer = server.post(value)
+    assert answer.status_code == 400, answer.text
+    return answer.text
+
+
+def test_classifier_answers_probabilities_or_what_is_asked_for(tmp_path: Path) -> None:
+    model = LogisticRegression(max_iter=500).fit(IRIS.data, IRIS.target)
+    rows = ROWS.tolist()
+
+    with sklearn_served(tmp_path, model) as server:
+        for method in ("predict_proba", "predict", "decision_function"):
+            answer = server.post({"data": rows, "method": method}).json()
+            assert answer == {method: getattr(model, method)(ROWS).tolist()}
+        assert server.post({"data": rows}).json() == {"predict_proba": model.predict_proba(ROWS).tolist()}
+        for method in ("fit", "set_params", "__class__", "coef_", 1):
+            assert f"method {method!r}: this model has predict, predict_proba" in refusal(
+                server, {"data": rows, "method": method}
+            )
+        assert 'expected {"data": [[...], ...]}' in refusal(server, rows)
+        assert "X has 1 features, but LogisticRegression is expecting 4" in refusal(server, {"data": [[1]]})
+        assert "data: expected rows of the same length" in refusal(server, {"data": [[1], [1, 2]]})
+        assert "predict_proba() takes no nonsense" in refusal(server, {"data": rows, "nonsense": 1})
+
+
+def test_other_keys_are_arguments_of_the_method(tmp_path: Path) -> None:
+    model = GaussianProcessRegressor(optimizer=None).fit(IRIS.data[:20], np.arange(20))
+    joblib.dump(model, tmp_path / "model.pkl")
+
+    with loaded(tmp_path) as run:
+        answer = run({"data": ROWS.tolist(), "return_std": True})
+
+    mean, deviation = model.predict(ROWS, return_std=True)
+    assert {key: [part.tolist() for part in value] for key, value in answer.items()} == {
+        "predict": [mean.tolist(), deviation.tolist()]
+    }
+
+
+def test_names_of_columns_reach_the_model(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"colour": ["red", "blue", "red"], "size": [1.0, 2.0, 3.0]})
+    encoder = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["colour"]), remainder="passthrough")
+    model = make_pipeline(encoder, LinearRegression()).fit(frame, [1, 2, 3])
+    expected = model.predict(frame[:2]).tolist()
+
+    joblib.dump(model, tmp_path / "model.pkl")
+
+    with loaded(tmp_path) as run:
+        named = [{"size": 1, "colour": "red"}, {"size": 2, "colour": "blue", "more": 0}]
+        for data in (named, [["red", 1.0], ["blue", 2.0]]):
+            assert run({"data": data})["predict"].tolist() == expected
+        for data, message in (
+            ([{"size": 1}], "data: rows lack colour"),
+            ([["red"]], "2 columns passed, passed data had 1"),
+        ):
+            answer = run({"data": data})
+            assert (answer.status_code, message in answer.get_data(as_text=True)) == (400, True)
+
+
+def test_a_transformer_in_a_folder_with_other_files(tmp_path: Path) -> None:
+    joblib.dump(OneHotEncoder().fit([["a"], ["b"]]), tmp_path / "model.joblib")
+    (tmp_path / "README").write_text("how it was made")
+
+    with loaded(tmp_path) as run:
+        assert run({"data": [["b"]], "method": "transform"})["transform"].tolist() == [[0.0, 1.0]]
+    joblib.dump(1, tmp_path / "other.pkl")
+    with (
+        pytest.raises(FileNotFoundError, match=r"expected one file, or one \*.joblib or \*.pkl, found"),
+        loaded(tmp_path),
+    ):
+        pass
+
+
+def test_onnx_by_names_as_data_or_as_onnx_runtime_server_had_it(tmp_path: Path) -> None:
+    path = Path(get_example("sigmoid.onnx"))
+    x = np.linspace(-2, 2, 60, dtype="f4").reshape(3, 4, 5)
+    (y,) = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(["y"], {"x": x})
+
+    tensor = {"dims": ["3", "4", "5"], "dataType": 1}
+    raw = {**tensor, "rawData": base64.b64encode(x.tobytes()).decode()}
+
+    with served(tmp_path, path, "Onnx") as server:
+        for key in ("x", "data", "input", "inputs"):
+            answer = server.post({key: x.tolist()}).json()
+            assert list(answer) == ["y"]
+            assert np.array_equal(np.array(answer["y"], "f4"), y)
+        assert "expected the inputs x, got z" in refusal(server, {"z": 1})
+        assert "expected an object with the inputs x" in refusal(server, [1])
+        assert "x: expected the shape [3, 4, 5], got [2]" in refusal(server, {"x": [1, 2]})
+        assert "x: expected a tensor(float): could not convert" in refusal(server, {"x": "text"})
+
+        for one in (raw, {**tensor, "floatData": x.ravel().tolist()}):
+            answer = server.post({"inputs": {"x": one}, "outputFilter": ["y"]}).json()
+            got = answer["outputs"]["y"]
+            assert (got["dims"], got["dataType"]) == (["3", "4", "5"], 1)
+            assert base64.b64decode(got["rawData"]) == y.tobytes()
+        assert "outputFilter: the outputs are y" in refusal(server, {"inputs": {"x": raw}, "outputFilter": ["z"]})
+        assert "x: dataType 99 is not one of 1, 2" in refusal(server, {"inputs": {"x": {**raw, "dataType": 99}}})
+
+
+def test_onnx_classifier_answers_a_probability_for_each_class(tmp_path: Path) -> None:
+    path = Path(get_example("logreg_iris.onnx"))
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    rows = IRIS.data[:3, :2].astype("f4")
+    labels, probabilities = session.run(None, {"float_input": rows})
+
+    with served(tmp_path, path, "Onnx") as server:
+        answer = server.post({"data": rows.tolist()}).json()
+        tensor = {"dims": ["3", "2"], "dataType": 1, "floatData": rows.ravel().tolist()}
+        assert "is no tensor of numbers" in refusal(server, {"inputs": {"float_input": tensor}})
+
+    assert answer["label"] == labels.tolist()
+    assert answer["probabilities"] == json.loads(json.dumps(probabilities))
+
+
+def registered(folder: Path, name: str, framework: str | None, version: str | None = None) -> Model:
+    (folder / "model").write_text("weights")
+    return Model.register(
+        Workspace(str(folder / "ws")),
+        str(folder / "model"),
+        name,
+        model_framework=framework,
+        model_framework_version=version,
+    )
+
+
+def test_the_environment_has_what_the_model_was_made_with(tmp_path: Path) -> None:
+    configs = [
+        no_code_config([registered(tmp_path, "s", "ScikitLearn", "1.5.2")]),
+        no_code_config([registered(tmp_path, "o", "Onnx", "1.3")]),
+    ]
+
+    assert [Path(config.entry_script).name for config in configs] == ["score_sklearn.py", "score_onnx.py"]
+    assert [list(config.resolved_environment().python.resolved_dependencies().pip_packages) for config in configs] == [
+        ["azureml-defaults", "scikit-learn==1.5.2", "joblib", "numpy", "pandas"],
+        ["azureml-defaults", "onnxruntime", "numpy"],
+    ]
+
+
+def test_what_cannot_do_without_a_script_is_named(tmp_path: Path) -> None:
+    for framework, said in (("PyTorch", "m:1 of the framework PyTorch"), (None, "m:2 without a framework")):
+        with pytest.raises(NoScript, match=f"ScikitLearn or Onnx, got the model {said}. Write a score.py"):
+            no_code_config([registered(tmp_path, "m", framework)])
+    for count in (0, 2):
+        with pytest.raises(NoScript, match=f"expected exactly one model of the frameworks .*, got {count} models"):
+            no_code_config([registered(tmp_path, "s", "Onnx")] * count)
