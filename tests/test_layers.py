@@ -20,6 +20,7 @@ OURS: dict[str, set[str]] = {
     "accelerators": {"errors"},
     "threads": set(),
     "emulation": {"errors"},
+    "iot": {"errors", "settings"},
     "durable": set(),
     "compat": set(),  # its targets are strings
     "schemas": {"errors"},
@@ -42,6 +43,7 @@ THEIRS: dict[str, set[str]] = {
     "accelerators": set(),
     "threads": set(),
     "emulation": {"numpy", "hls4ml", "qonnx"},
+    "iot": {"azure"},
     "durable": set(),
     "compat": set(),
     "schemas": {"numpy", "orjson", "simdjson", "pandas", "pyspark", "dateutil", "wrapt", "inference_schema"},
