@@ -10,10 +10,12 @@ ScoringRuntimeError
  |- PortError                     the port cannot be bound                                   exit 3
  |- RequestError(.status)         becomes an HTTP answer
  |   |- BadInput 400              the body or a parameter is not what run() takes
+ |   |- Unauthorized 401          no key or token that this service accepts
  |   |- MethodNotAllowed 405      no run() for this method
  |   |- RequestTimeout 408        the client took too long to send
  |   |- PayloadTooLarge 413
  |   |- UnsupportedInput 415      the content type is not JSON
+ |   |- Misdirected 421           a score on the port for probes
  |   |- HeaderTooLong 431
  |   |- ScriptFailed 500          run() raised, or its result cannot be written
  |   |- ScriptTimedOut 500        run() took longer than SCORING_TIMEOUT_MS
@@ -69,6 +71,7 @@ __all__ = [
     "ImageInUse",
     "ImageNotFound",
     "MethodNotAllowed",
+    "Misdirected",
     "MissingPackage",
     "ModelError",
     "ModelInUse",
@@ -96,6 +99,7 @@ __all__ = [
     "ServiceNotFound",
     "SettingsError",
     "TargetError",
+    "Unauthorized",
     "UnsupportedInput",
     "WorkerLost",
     "WorkspaceError",
@@ -160,6 +164,16 @@ class BadInput(RequestError):
     status = 400
 
 
+class Unauthorized(RequestError):
+    """`reason` is what was wrong with what came; empty where nothing came."""
+
+    status = 401
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class MethodNotAllowed(RequestError):
     status = 405
 
@@ -180,6 +194,13 @@ class PayloadTooLarge(RequestError):
 
 class UnsupportedInput(RequestError):
     status = 415
+
+
+class Misdirected(RequestError):
+    status = 421
+
+    def __init__(self, port: int) -> None:
+        super().__init__(f"This port is for probes. The service is on port {port}.")
 
 
 class HeaderTooLong(RequestError):

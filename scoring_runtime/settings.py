@@ -57,9 +57,12 @@ class Row:
         if self.kind is int:
             return self._int(value, source)
         text = str(value)
-        if self.choices and text.upper() not in self.choices:
-            raise SettingsError(self.env, value, f"one of {', '.join(self.choices)}", f"It came from {source}.")
-        return text.upper() if self.choices else text
+        if not self.choices:
+            return text
+        for choice in self.choices:
+            if choice.lower() == text.lower():
+                return choice
+        raise SettingsError(self.env, value, f"one of {', '.join(self.choices)}", f"It came from {source}.")
 
     def _bool(self, value: object, source: str) -> bool:
         text = str(value).strip().lower()
@@ -108,13 +111,7 @@ ROWS: tuple[Row, ...] = (
         minimum=1,
         maximum=65535,
     ),
-    Row(
-        "listen_fd",
-        "SCORING_LISTEN_FD",
-        str,
-        None,
-        "Serve on this inherited listening socket instead of opening the port; after a comma the health port's.",
-    ),
+    Row("listen_fd", "SCORING_LISTEN_FD", str, None, "Inherited listening sockets: the port's; the health port's."),
     Row("separate_health", "SEPERATE_HEALTH_ENDPOINT", bool, False, "Listen on the health port too."),
     Row("worker_count", "WORKER_COUNT", int, 1, "Worker processes.", flag="--worker_count", minimum=1, maximum=512),
     Row(
@@ -200,6 +197,14 @@ ROWS: tuple[Row, ...] = (
         flag="--access_control_allow_origins",
     ),
     Row("allow_nan", "SCORING_ALLOW_NAN", bool, False, "Answer NaN and Infinity as such, which is not JSON."),
+    # who may call, and how
+    Row("auth", "SCORING_AUTH", str, "none", "What callers have to show.", choices=("none", "key", "token")),
+    Row("primary_key", "SCORING_PRIMARY_KEY", str, None, "A key that opens the service.", secret=True),
+    Row("secondary_key", "SCORING_SECONDARY_KEY", str, None, "A second one, to change over to.", secret=True),
+    Row("token_key", "SCORING_TOKEN_KEY", str, None, "What tokens are signed with (HS256).", secret=True),
+    Row("keys_dir", "SCORING_KEYS_DIR", str, None, "A folder of files primaryKey, secondaryKey, tokenKey, which win."),
+    Row("tls_cert", "SCORING_TLS_CERT", str, None, "A PEM file: the certificate and its chain. HTTPS on the port."),
+    Row("tls_key", "SCORING_TLS_KEY", str, None, "The PEM file with the certificate's private key."),
     # logs and telemetry
     Row("log_level", "AZUREML_LOG_LEVEL", str, "INFO", "Level of the root logger.", choices=LEVELS),
     Row("debug_port", "AZUREML_DEBUG_PORT", int, None, "Attach to a debugpy client there.", minimum=1, maximum=65535),

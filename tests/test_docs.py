@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from scoring_runtime.cli.serve import parser
+from scoring_runtime.errors import Misdirected, Unauthorized
 from scoring_runtime.settings import ROWS, Row
 from tests.differential.improvements import IMPROVEMENTS
 from tests.serving import ROOT, Server, free_port, serving, until
@@ -35,6 +36,7 @@ GROUPS = {
     "scoring_timeout_ms": "Limits",
     "accelerator": "Accelerators",
     "service_name": "What clients see",
+    "auth": "Who may call",
     "log_level": "Logs and telemetry",
 }
 
@@ -306,16 +308,20 @@ def test_statuses_are_in_the_page(tmp_path: Path) -> None:
             server.client.put("/score").status_code,
             server.post("x" * 20).status_code,
             server.client.get("/", headers={"x-request-id": "x" * 101}).status_code,
+            Unauthorized.status,  # tests/server/test_auth.py
+            Misdirected.status,
         }
 
-    assert seen == {200, 400, 404, 405, 413, 431}
+    assert seen == {200, 400, 401, 404, 405, 413, 421, 431}
     assert [status for status in sorted(seen - {200}) if f"\n| {status} |" not in TROUBLES] == []
 
 
 def test_health_paths_are_in_the_page(tmp_path: Path) -> None:
     page = (ROOT / "docs/settings.md").read_text()
     with serving(GOOD, tmp_path) as server:
-        answers = {path: server.client.get(path) for path in ("/", "/livez", "/readyz", "/swagger.json", "/metrics")}
+        answers = {
+            path: server.client.get(path) for path in ("/", "/livez", "/readyz", "/swagger.json", "/metrics", "/info")
+        }
 
     assert {path: answer.status_code for path, answer in answers.items()} == dict.fromkeys(answers, 200)
     assert [path for path in answers if f"| `{path}` |" not in page] == []

@@ -50,7 +50,7 @@ THEIRS: dict[str, set[str]] = {
     "api": {"orjson", "numpy", "pandas", "starlette"},
     "script": set(),
     "ready_scripts": {"joblib", "numpy", "pandas"},
-    "server": {"starlette", "uvicorn", "uvloop", "httptools", "gunicorn", "debugpy", "onnxruntime"},
+    "server": {"starlette", "uvicorn", "uvloop", "httptools", "gunicorn", "debugpy", "onnxruntime", "jwt"},
     "batch": {"*"},
     "deploy": {"*"},
     "supervisor": set(),
@@ -77,6 +77,11 @@ ONLY: dict[str, set[str]] = {
 }
 FRONT = (
     "front",
+    "sockets",
+    "secured",
+    "auth",
+    "keys",
+    "tls",
     "protocol",
     "call",
     "dispatch",

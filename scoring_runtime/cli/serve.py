@@ -7,11 +7,14 @@ import os
 import re
 import socket
 import sys
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from scoring_runtime import __version__
 from scoring_runtime.errors import ScoringRuntimeError, ScriptLoadError, SettingsError
 from scoring_runtime.settings import COMPATIBLE_VERSION, ROWS, Settings
+
+if TYPE_CHECKING:
+    from scoring_runtime.server.keys import Vault
 
 __all__ = ["main"]
 
@@ -62,12 +65,17 @@ def main(argv: list[str] | None = None) -> NoReturn:
                 row.parse(flags[row.name], f"the flag {row.flag}")
     except SettingsError as error:
         command.error(str(error))
+    from scoring_runtime.server.keys import set_aside
+
     try:
-        settings, sockets = take_over(Settings.load(os.environ, flags))
+        settings, vault = set_aside(Settings.load(os.environ, flags), os.environ)
+        settings, sockets = take_over(settings)
         export(settings, flags, rest)
         banner(settings)
         check_script(settings)
-        serve(settings, sockets)
+        if settings.auth != "none" or settings.tls_cert or settings.tls_key:
+            check_secured(settings, vault)
+        serve(settings, sockets, vault)
     except ScoringRuntimeError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.stderr.flush()
@@ -137,6 +145,10 @@ def banner(settings: Settings) -> None:
     print(f"\nAzure ML Inferencing HTTP server v{compatible}")
     print(f"(scoring-runtime {__version__}, Python {sys.version.split()[0]})\n")
     print("\nServer Settings\n---------------")
+    if settings.auth != "none":
+        labels["Authentication"] = settings.auth
+    if settings.tls_cert:
+        labels["TLS certificate"] = settings.tls_cert
     for label, value in labels.items():
         print(f"{label}: {value}")
     print("\n\nServer Routes\n---------------")
@@ -177,7 +189,14 @@ def take_over(settings: Settings) -> tuple[Settings, list[socket.socket]]:
     return settings.replace(listen_fd=numbers, separate_health=separate, **ports), sockets
 
 
-def serve(settings: Settings, sockets: list[socket.socket]) -> None:
+def check_secured(settings: Settings, vault: Vault) -> None:
+    """The front would meet the same, but alone."""
+    from scoring_runtime.server.secured import Secured
+
+    Secured(settings, vault)
+
+
+def serve(settings: Settings, sockets: list[socket.socket], vault: Vault) -> None:
     from scoring_runtime.server.sockets import listen
 
     listeners = sockets or [listen(settings.host, settings.port)]
@@ -185,4 +204,4 @@ def serve(settings: Settings, sockets: list[socket.socket]) -> None:
         listeners.append(listen(settings.host, settings.health_port))
     from scoring_runtime.server.boot import run
 
-    run(settings, listeners)
+    run(settings, listeners, vault)

@@ -9,6 +9,7 @@ from scoring_runtime.deploy.environment import ContainerRegistry, Environment
 from scoring_runtime.deploy.image import Image
 from scoring_runtime.deploy.inference_config import InferenceConfig
 from scoring_runtime.deploy.model import Model
+from scoring_runtime.deploy.package import ModelPackage
 from scoring_runtime.deploy.resource_configuration import ResourceConfiguration
 from scoring_runtime.deploy.webservice import Webservice
 from scoring_runtime.deploy.webservice_kinds import (
@@ -35,6 +36,7 @@ __all__ = [
     "IotWebservice",
     "LocalWebservice",
     "Model",
+    "ModelPackage",
     "ResourceConfiguration",
     "Webservice",
     "Workspace",

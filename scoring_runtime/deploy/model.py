@@ -20,6 +20,7 @@ from scoring_runtime.errors import ModelInUse
 
 if TYPE_CHECKING:
     from scoring_runtime.deploy.inference_config import InferenceConfig
+    from scoring_runtime.deploy.package import ModelPackage
     from scoring_runtime.deploy.records import Document
     from scoring_runtime.deploy.webservice import Webservice
     from scoring_runtime.deploy.workspace import Workspace
@@ -275,6 +276,24 @@ class Model:
         return deploy(
             workspace, name, models, inference_config, deployment_config, deployment_target, overwrite, show_output
         )
+
+    @staticmethod
+    def package(
+        workspace: Workspace,
+        models: Iterable[Model | str],
+        inference_config: InferenceConfig | None = None,
+        generate_dockerfile: bool = False,
+        image_name: str | None = None,
+        image_label: str | None = None,
+        **options: Any,
+    ) -> ModelPackage:
+        """An image that docker (or `engine="podman"`) builds, or with generate_dockerfile the folder it is built from.
+
+        See package.package() for the options. Raises PackagingError.
+        """
+        from scoring_runtime.deploy.package import package
+
+        return package(workspace, models, inference_config, generate_dockerfile, image_name, image_label, **options)
 
     def serialize(self) -> dict[str, Any]:
         """As JSON, with the keys of Azure ML."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from scoring_runtime.accelerators import accelerator
 from scoring_runtime.deploy.code_folder import CodeFile, code_file, list_code, refuse_secrets
 from scoring_runtime.deploy.requirements import Requirements, requirements_of
 from scoring_runtime.errors import ModelNotFound, PackagingError
@@ -127,21 +128,29 @@ def build_context(
         own["AZUREML_MODEL_DIR"] = f"{APP_ROOT}/{model_dir(packaged)}"
     theirs = environment.environment_variables
     notes += [f"{name} is set by the deployment, your value has no effect." for name in theirs.keys() & own]
+    environ = dict(sorted({**(settings_environ or {}), **theirs, **own}.items()))
     docker = environment.docker
     return BuildContext(
         entry_script=entry,
         code=code,
         models=packaged,
-        environ=dict(sorted({**(settings_environ or {}), **theirs, **own}.items())),
+        environ=environ,
         requirements=requirements,
         base_image=docker.base_image or "",
         base_registry=docker.base_image_registry.as_mapping(),
-        variant=inference_config.variant,
+        variant=variant_of(inference_config, environ),
         base_dockerfile=docker.base_dockerfile or "",
         dockerfile_steps=inference_config.dockerfile_steps(),
         description=inference_config.description or "",
         notes=(*notes, *requirements.notes, *inference_config.notes, *environment.notes),
     )
+
+
+def variant_of(config: InferenceConfig, environ: Mapping[str, str]) -> str:
+    """What the configuration says, else what the accelerator needs."""
+    if config.variant != "cpu" or "SCORING_ACCELERATOR" not in environ:
+        return config.variant
+    return accelerator(environ["SCORING_ACCELERATOR"]).base_image or "cpu"
 
 
 def environ_in(context: BuildContext, folder: str) -> dict[str, str]:

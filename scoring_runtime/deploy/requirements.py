@@ -77,7 +77,7 @@ class Requirements:
     pip_options: tuple[str, ...] = ()  # such as --index-url
     python: str = ""  # "3.11"; empty: what the base has
     conda: tuple[str, ...] = ()  # packages that only conda has
-    conda_file: str = ""  # if there are any: the whole specification, mapped
+    conda_file: str = ""  # if there are any: all that is conda's; `pip` is then the pip section alone
     notes: tuple[str, ...] = ()
 
 
@@ -95,9 +95,8 @@ def requirements_of(environment: Environment) -> Requirements:
     if not conda:
         return Requirements(together, options, python, notes=notes)
     aloud = f"Only conda has {', '.join(conda)}: the image is built by a Dockerfile with micromamba."
-    return Requirements(
-        together, options, python, conda, conda_file(dependencies, pip, options, python), (*notes, aloud)
-    )
+    pinned = "What conda installs is pinned as far as the environment says, not by hash."
+    return Requirements(tuple(pip), options, python, conda, conda_file(dependencies, python), (*notes, aloud, pinned))
 
 
 def user_managed(environment: Environment) -> Requirements:
@@ -175,17 +174,16 @@ def version_clause(version: str) -> str:
     return re.sub(r"(?<![=<>!~])=(?!=)", "==", version.replace(" ", "")) if version != "*" else ""
 
 
-def conda_file(dependencies: CondaDependencies, pip: Iterable[str], options: Iterable[str], python: str) -> str:
-    """The same specification for conda: its own packages as they were, pip's as they are mapped."""
+def conda_file(dependencies: CondaDependencies, python: str) -> str:
+    """What conda is to install: all that was written for it; the pip section is installed after that."""
     packages = [one for one in dependencies.conda_packages if package_name(one) not in ("python", "pip")]
     result = CondaDependencies(
         _underlying_structure={
             "name": dependencies.name,
             "channels": dependencies.channels or ["conda-forge"],
-            "dependencies": [f"python={python or '3.11'}", "pip", *packages],
+            "dependencies": [f"python={python or '3.11'}", *packages],
         }
     )
-    result.pip_packages = [*options, *pip]
     return result.serialize_to_string()
 
 

@@ -52,11 +52,11 @@ def build(model: str | bytes, options: Mapping[str, str], folder: str) -> dict[s
     wanted = chosen(options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        original = ModelWrapper(read(model))
-        names = [[one.name for one in tensors] for tensors in (original.graph.input, original.graph.output)]
-        graph = cleanup_model(cleanup_model(original).transform(GemmToMatMul()))  # which gives tensors other names
         backend = wanted["backend"]
         try:
+            original = ModelWrapper(read(model))
+            names = [[one.name for one in tensors] for tensors in (original.graph.input, original.graph.output)]
+            graph = cleanup_model(cleanup_model(original).transform(GemmToMatMul()))  # which gives tensors other names
             config = hls4ml.utils.config.config_from_onnx_model(
                 graph, granularity="name", backend=backend, default_precision=wanted["precision"]
             )

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from scoring_runtime import threads
@@ -17,6 +17,7 @@ from scoring_runtime.server import wire
 from scoring_runtime.settings import Settings
 
 if TYPE_CHECKING:
+    from scoring_runtime.server.keys import Vault
     from scoring_runtime.server.worker import LoadedScript
 
 __all__ = ["HELD", "FrontProcess", "Nursery", "WorkerHandle", "run"]
@@ -24,7 +25,7 @@ __all__ = ["HELD", "FrontProcess", "Nursery", "WorkerHandle", "run"]
 logger = logging.getLogger("azmlinfsrv")
 
 
-def run(settings: Settings, listeners: list[socket.socket]) -> NoReturn:
+def run(settings: Settings, listeners: list[socket.socket], vault: Vault) -> NoReturn:
     """Serve until told to stop; ends the process with its exit code."""
     limits = threads.budget(settings.worker_count)
     for name, value in limits.environ.items():
@@ -36,7 +37,7 @@ def run(settings: Settings, listeners: list[socket.socket]) -> NoReturn:
     def front_main(lifeline: int) -> None:
         from scoring_runtime.server.front import run_front
 
-        run_front(settings, listeners, channel, table, lifeline)
+        run_front(settings, listeners, vault, channel, table, lifeline)
 
     # A signal that comes before there is somebody to handle it waits, in each process, until there is.
     signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
@@ -46,7 +47,7 @@ def run(settings: Settings, listeners: list[socket.socket]) -> NoReturn:
     from scoring_runtime.server import logs
 
     logs.set_up(settings)
-    nursery = Nursery(settings, listeners, channel, table, lambda: front.lifeline)
+    nursery = Nursery(settings, [*listeners, vault], channel, table, lambda: front.lifeline)
     workers = [] if settings.worker_preload else [nursery.spawn() for _ in range(settings.worker_count)]
     from scoring_runtime.server.arbiter import ScoringApplication, ScoringArbiter
 
@@ -83,13 +84,13 @@ class Nursery:
     def __init__(
         self,
         settings: Settings,
-        listeners: list[socket.socket],
+        not_for_workers: Sequence[socket.socket | Vault],
         channel: wire.Channel,
         table: wire.SlotTable,
         lifeline: Callable[[], int],
     ) -> None:
         self.settings = settings
-        self.listeners = listeners
+        self.not_for_workers = not_for_workers
         self.lifeline = lifeline
         self.channel = channel
         self.table = table
@@ -108,8 +109,8 @@ class Nursery:
         pid = os.fork()
         if pid:
             return WorkerHandle(pid, region, self.count)
-        for listener in self.listeners:  # only the front accepts; no worker may hold the port open
-            listener.close()
+        for one in self.not_for_workers:  # only the front accepts, and no worker may hold the port open or see a key
+            one.close()
         os.close(self.lifeline())  # nor keep the front alive when the arbiter is gone
         from scoring_runtime.server.worker import WorkerProcess
 

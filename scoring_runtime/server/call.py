@@ -7,7 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from scoring_runtime.errors import Overloaded, RequestError
+from scoring_runtime.errors import Overloaded, RequestError, Unauthorized
 from scoring_runtime.server import wire
 from scoring_runtime.server.bodies import MemoryFile, disk_file
 from scoring_runtime.server.identity import Identity
@@ -39,6 +39,7 @@ class Call:
         "message_event",
         "method",
         "path",
+        "preflight",
         "protocol",
         "query",
         "received",
@@ -70,6 +71,7 @@ class Call:
         self.timed_out_at = 0.0
         self.signalled_at = 0.0
         self.refusal: RequestError | None = None  # of a pipelined request, until its turn has come
+        self.preflight = False  # a browser's question, answered by the front
         self.received = False  # the whole request is here
         self.answered = False  # the answer has begun
         self.streaming = False
@@ -234,12 +236,20 @@ def message_json(message: str) -> bytes:
     return json.dumps({"message": message}).encode()
 
 
+def challenge(reason: str) -> bytes:
+    """RFC 6750: no error is named to who showed nothing."""
+    named = f' error="invalid_token", error_description="{reason}"' if reason else ""
+    return f"WWW-Authenticate: Bearer{named}\r\n".encode()
+
+
 def error_head(error: RequestError) -> tuple[bytes, bytes]:
     body = message_json(str(error))
     head = b"Content-Type: application/json\r\nContent-Length: %d\r\nx-ms-run-function-failed: %s\r\n" % (
         len(body),
         b"True" if error.run_failed else b"False",
     )
+    if isinstance(error, Unauthorized):
+        head += challenge(error.reason)
     if isinstance(error, Overloaded):
         head += b"Retry-After: %d\r\n" % error.retry_after_seconds
     return head, body

@@ -24,11 +24,15 @@ from scoring_runtime.server.cors import Cors
 from scoring_runtime.server.dispatch import Dispatcher
 from scoring_runtime.server.metrics import Metrics
 from scoring_runtime.server.protocol import ScoringProtocol
+from scoring_runtime.server.secured import Secured
 from scoring_runtime.server.sockets import Doors
 from scoring_runtime.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from scoring_runtime.server.auth import Guard
+    from scoring_runtime.server.keys import Vault
 
 __all__ = ["FrontServer", "run_front"]
 
@@ -36,15 +40,22 @@ logger = logging.getLogger("azmlinfsrv")
 
 NOT_STARTED = "Not ready: init() has not finished yet."
 LOG_SECONDS = 0.02
+HANDSHAKE_SECONDS = 10.0
 THROTTLE_SECONDS = 30.0
 
 
 def run_front(
-    settings: Settings, listeners: Sequence[socket.socket], channel: wire.Channel, table: wire.SlotTable, lifeline: int
+    settings: Settings,
+    listeners: Sequence[socket.socket],
+    vault: Vault,
+    channel: wire.Channel,
+    table: wire.SlotTable,
+    lifeline: int,
 ) -> None:
     """The whole life of the front process."""
     logs.set_up(settings)
-    front = FrontServer(settings, channel, table, plain_log=logs.find_logging_json(settings) is None)
+    front = FrontServer(settings, channel, table, vault, plain_log=logs.find_logging_json(settings) is None)
+    front.secured.warn()
     uvloop.run(front.serve(listeners, lifeline))
     front.access_log.close()
 
@@ -53,9 +64,10 @@ class FrontServer:
     """Everything that connections share."""
 
     def __init__(
-        self, settings: Settings, channel: wire.Channel, table: wire.SlotTable, plain_log: bool = True
+        self, settings: Settings, channel: wire.Channel, table: wire.SlotTable, vault: Vault, plain_log: bool = True
     ) -> None:
         self.settings = settings
+        self.secured = Secured(settings, vault)
         self.dispatcher = Dispatcher(settings, channel, table)
         self.dispatcher.on_ready = self.worker_ready
         self.metrics = Metrics()
@@ -106,14 +118,14 @@ class FrontServer:
         )
         config.load()
 
-        class Protocol(ScoringProtocol):
-            front = self
-
-        def connection() -> ScoringProtocol:
-            return Protocol(config=config, server_state=self.state, app_state={}, _loop=loop)
+        def port(guard: Guard | None) -> Callable[[], ScoringProtocol]:
+            kind = type("Protocol", (ScoringProtocol,), {"front": self, "guard": guard})
+            return lambda: kind(config=config, server_state=self.state, app_state={}, _loop=loop)
 
         self.doors = Doors(listeners, shared=bool(self.settings.listen_fd))
-        await self.doors.open(loop, connection)
+        secured = self.secured
+        shaking = min(HANDSHAKE_SECONDS, self.header_seconds)
+        await self.doors.open(loop, port(secured.guard), port(secured.probe_guard), secured.context, shaking)
         if self.started:  # a worker of an earlier front
             self.doors.ready()
         second = loop.create_task(self.every_second())
@@ -137,6 +149,7 @@ class FrontServer:
             self.tick_date()
             self.sweep()
             self.watch_quota()
+            self.secured.refresh()
             await asyncio.sleep(0.25)
             if self.started:
                 _ = self.app
@@ -174,7 +187,8 @@ class FrontServer:
         await self.doors.close()
         for connection in list(self.state.connections):
             connection.shutdown()
-        while self.state.connections and time.monotonic() < deadline:
+        shaking = time.monotonic() + (self.linger_seconds if self.secured.context else 0)  # hands, with TLS
+        while (self.state.connections or time.monotonic() < shaking) and time.monotonic() < deadline:
             self.sweep()
             await asyncio.sleep(0.02)
         if self.state.connections:
@@ -234,7 +248,7 @@ class FrontServer:
         if not dispatcher.style:
             self.early.append(call)
             return
-        if dispatcher.style != "raw" and call.method not in ("POST", "GET"):
+        if call.preflight or (dispatcher.style != "raw" and call.method not in ("POST", "GET")):
             if call.method == "OPTIONS":
                 call.answer(200, OPTIONS_HEAD, b"")
             else:

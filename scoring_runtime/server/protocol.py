@@ -21,6 +21,7 @@ from scoring_runtime.errors import (
     RequestError,
     RequestTimeout,
 )
+from scoring_runtime.server.auth import is_preflight
 from scoring_runtime.server.call import Call, error_head
 from scoring_runtime.server.identity import identify
 from scoring_runtime.server.receiver import BodyReceiver, receive
@@ -30,6 +31,7 @@ from scoring_runtime.server.wire import INLINE_BYTES
 if TYPE_CHECKING:
     import asyncio
 
+    from scoring_runtime.server.auth import Guard
     from scoring_runtime.server.front import FrontServer
 
 __all__ = ["ScoringProtocol"]
@@ -52,7 +54,9 @@ SHORT_WAY = {
 class ScoringProtocol(HttpToolsProtocol):
     """One connection."""
 
-    front: FrontServer  # set on a subclass, once, by the front
+    # Set on a subclass for each port, once, by the front.
+    front: FrontServer
+    guard: Guard | None = None
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -93,7 +97,9 @@ class ScoringProtocol(HttpToolsProtocol):
         """The client sends no more. It may still read, unless its request only waits in the queue."""
         self.half_closed = True
         call = self.active
-        return call is not None and not call.response_complete and call.id in self.front.dispatcher.flying
+        if call is None or call.response_complete or self.scheme == "https":  # TLS has no half
+            return False
+        return call.id in self.front.dispatcher.flying
 
     def data_received(self, data: bytes) -> None:
         if self.discarding and self.call is None:
@@ -175,11 +181,17 @@ class ScoringProtocol(HttpToolsProtocol):
             path, query = "/score", b""
         else:
             path, query = split_target(url)
-        if method not in SHORT_WAY.get(path, ()):
+        refusal = self.guard.refusal(path, found) if self.guard is not None else None
+        preflight = refusal is not None and self.front.cors and is_preflight(method, found)
+        if method not in SHORT_WAY.get(path, ()) and (refusal is None or preflight):
             self.deadline = math.inf
             self.asgi_request(normal_target(path, query), found)
             return
-        self.begin_call(method.decode(), path, query, version, found)
+        call = Call(self, method.decode(), path, query, version)
+        if self.guard is not None:
+            call.preflight = bool(preflight)
+            call.headers = [header for header in self.headers if header[0] != b"authorization"]  # not the script's
+        self.begin_call(call, found, None if preflight else refusal)
 
     def check_head(self) -> None:
         """The exact limit, for a request whose reads were larger than it."""
@@ -196,15 +208,14 @@ class ScoringProtocol(HttpToolsProtocol):
         if self.front.draining or self.parser.should_upgrade():
             self.cycle.keep_alive = False
 
-    def begin_call(self, method: str, path: str, query: bytes, version: str, found: dict[bytes, bytes]) -> None:
+    def begin_call(self, call: Call, found: dict[bytes, bytes], refusal: RequestError | None) -> None:
         front = self.front
-        call = Call(self, method, path, query, version)
         parser = self.parser
         call.keep_alive = (
-            version != "1.0" and parser.should_keep_alive() and not front.draining and not parser.should_upgrade()
+            call.version != "1.0" and parser.should_keep_alive() and not front.draining and not parser.should_upgrade()
         )
         if front.cors:
-            call.cors = front.cors.block(found, method)
+            call.cors = front.cors.block(found, call.method)
         call.identity, error = identify(found, front.version_line)
         if call.identity.deprecated:
             front.access_log.lines.append((time.time(), DEPRECATED))
@@ -216,19 +227,21 @@ class ScoringProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
             self.pipeline.appendleft((call, self.app))  # type: ignore[arg-type]
         try:
-            if error is not None:
-                raise error
+            if error is not None or refusal is not None:
+                raise error or refusal  # type: ignore[misc]
             self.check(call, found)
             if b"expect" in found and found[b"expect"].lower() == b"100-continue":
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        except RequestError as refusal:
-            self.refuse_call(call, refusal)
+        except RequestError as reason:
+            self.refuse_call(call, reason, after_body=reason is refusal and small(found))
         self.deadline = time.monotonic() + front.body_seconds
 
     def check(self, call: Call, found: dict[bytes, bytes]) -> None:
         """What can be refused before the body is read."""
         front = self.front
         if call.path != "/score":
+            return
+        if call.preflight:
             return
         if front.dispatcher.style and front.dispatcher.style != "raw" and call.method in ("OPTIONS", "HEAD"):
             if call.method == "HEAD":
@@ -240,10 +253,13 @@ class ScoringProtocol(HttpToolsProtocol):
         front.admit(length)
         self.announced = length if length > INLINE_BYTES else 0
 
-    def refuse_call(self, call: Call, error: RequestError) -> None:
-        """Answer now, or when its turn has come; what still arrives of it is read and thrown away."""
+    def refuse_call(self, call: Call, error: RequestError, *, after_body: bool = False) -> None:
+        """Answer now, or when its turn has come; what still arrives of it is read and thrown away.
+
+        After a small body that is on its way the connection can be kept; before it the answer has to close it.
+        """
         self.refused = True
-        if self.active is call:
+        if self.active is call and not after_body:
             call.fail(error)
         else:
             call.refusal = error
@@ -280,6 +296,8 @@ class ScoringProtocol(HttpToolsProtocol):
             call.received = True
             if call.response_complete:
                 self.after_answer(call)
+            elif self.active is call and call.refusal is not None:
+                call.fail(call.refusal)
             return
         self.deadline = math.inf
         try:
@@ -344,7 +362,7 @@ class ScoringProtocol(HttpToolsProtocol):
         front = self.front
         elapsed = time.perf_counter() - call.began
         if call.path != "/score":
-            if call.path != "/":
+            if call.path in ("/livez", "/readyz"):
                 return  # probes ask every few seconds, and nobody wants to read it
             length = ""
         elif sent is not None:
@@ -418,6 +436,12 @@ class ScoringProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
         else:
             self.deadline = min(self.deadline, time.monotonic() + self.front.linger_seconds)
+
+
+def small(found: dict[bytes, bytes]) -> bool:
+    """A body that is short or absent, and that the client sends without asking first."""
+    length = found.get(b"content-length", b"0")
+    return int(length) <= MAX_HEAD_BYTES and b"transfer-encoding" not in found and b"expect" not in found
 
 
 DEPRECATED = (

@@ -5,18 +5,23 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, MutableMapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scoring_runtime.errors import PortError, SettingsError
 from scoring_runtime.settings import Settings
 
 if TYPE_CHECKING:
     import asyncio
+    import ssl
 
 __all__ = ["BACKLOG", "Doors", "handed_in", "listen"]
 
 BACKLOG = 4096
+LAST_HANDSHAKE_SECONDS = 2.0  # of connections that are accepted while the port closes
+SHUTDOWN_SECONDS = 1.0  # for the other side's goodbye
 FIRST_FD = 3  # where systemd and its kin put the first socket
+
+Protocols = Callable[[], Any]
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -74,51 +79,73 @@ class Doors:
 
     def __init__(self, listeners: Sequence[socket.socket], *, shared: bool) -> None:
         self.shared = shared
-        self.at_once = list(listeners[1:] if shared else listeners)
-        self.when_ready = list(listeners[:1] if shared else ())
-        self.servers: list[asyncio.Server] = []
+        self.service = list(listeners[:1])
+        self.probes = list(listeners[1:])
+        self.doors: list[Door] = []
 
-    async def open(self, loop: asyncio.AbstractEventLoop, connection: Callable[[], Any]) -> None:
+    async def open(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        service: Protocols,
+        probe: Protocols,
+        tls: ssl.SSLContext | None,
+        handshake_seconds: float,
+    ) -> None:
+        """`service` and `probe` make the protocol of a connection to the one port and the other; that has no TLS."""
         self.loop = loop
-        self.connection = connection
-        await self.accept(self.at_once)
+        self.handshake_seconds = handshake_seconds
+        secure = {"ssl": tls, "ssl_shutdown_timeout": SHUTDOWN_SECONDS} if tls else {}
+        self.connection, self.secure = service, secure
+        for sock in self.probes:
+            await self.accept(sock, probe, {})
+        if not self.shared:
+            self.ready()
+            await self.opening
 
     def ready(self) -> None:
         """There is a worker: the shared socket too."""
-        if self.when_ready:
-            waiting, self.when_ready = self.when_ready, []
-            self.opening = self.loop.create_task(self.accept(waiting))
+        if self.service:
+            self.opening = self.loop.create_task(self.accept(self.service.pop(), self.connection, self.secure))
 
-    async def accept(self, listeners: list[socket.socket]) -> None:
-        for sock in listeners:
-            self.servers.append(await self.loop.create_server(self.connection, sock=sock, backlog=BACKLOG))
+    async def accept(self, sock: socket.socket, connection: Protocols, secure: dict[str, Any]) -> None:
+        timed = {**secure, "ssl_handshake_timeout": self.handshake_seconds} if secure else {}
+        server = await self.loop.create_server(connection, sock=sock, backlog=BACKLOG, **timed)
+        self.doors.append(Door(server, connection, secure))
 
     async def close(self) -> None:
-        for sock in self.when_ready:
+        for sock in self.service:
             sock.close()
-        self.when_ready = []
-        if self.shared:
-            for server in self.servers:
-                server.close()
-        else:
-            await self.close_emptied()
+        self.service = []
+        kept = [] if self.shared else [(door, sock.dup()) for door in self.doors for sock in door.server.sockets]
+        for door in self.doors:
+            door.server.close()
+        if kept:
+            import asyncio
 
-    async def close_emptied(self) -> None:
+            await asyncio.sleep(0.01)  # until the loop has let go of its own descriptors
+            await asyncio.gather(*(self.empty(door, sock) for door, sock in kept))
+
+    async def empty(self, door: Door, sock: socket.socket) -> None:
         """Accept what the kernel has accepted for us, to the last connection, and close in the same breath."""
         import asyncio
 
-        keep = [sock.dup() for server in self.servers for sock in server.sockets]
-        for server in self.servers:
-            server.close()
-        await asyncio.sleep(0.01)  # until the loop has let go of its own descriptors
-        for sock in keep:
-            sock.setblocking(False)
-            accepted = []
-            try:
-                while True:
-                    accepted.append(sock.accept()[0])
-            except (BlockingIOError, OSError):
-                sock.close()
-            for connection in accepted:
-                connection.setblocking(False)
-                await self.loop.connect_accepted_socket(self.connection, connection)
+        sock.setblocking(False)
+        accepted = []
+        try:
+            while True:
+                accepted.append(sock.accept()[0])
+        except (BlockingIOError, OSError):
+            sock.close()
+        timed = {**door.secure, "ssl_handshake_timeout": LAST_HANDSHAKE_SECONDS} if door.secure else {}
+        for connection in accepted:
+            connection.setblocking(False)
+        welcomed = (self.loop.connect_accepted_socket(door.connection, one, **timed) for one in accepted)
+        await asyncio.gather(*welcomed, return_exceptions=True)  # a failed handshake is the client's own affair
+
+
+class Door(NamedTuple):
+    """An open socket, what makes the protocols of its connections, and its TLS."""
+
+    server: asyncio.Server
+    connection: Protocols
+    secure: dict[str, Any]

@@ -8,7 +8,7 @@ __all__ = ["normal_target", "split_target", "wanted_headers"]
 
 LOOKED_AT = frozenset(
     b"x-request-id x-ms-request-id x-ms-client-request-id traceid host content-length transfer-encoding expect origin "
-    b"access-control-request-method access-control-request-headers referer user-agent".split()
+    b"access-control-request-method access-control-request-headers referer user-agent authorization".split()
 )
 
 

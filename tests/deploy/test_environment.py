@@ -185,15 +185,15 @@ def test_old_python_gives_way_aloud() -> None:
 
 
 def test_conda_only_package_takes_the_dockerfile_way_aloud() -> None:
-    found = requirements_of(with_packages("azureml-defaults", conda=("python=3.11", "gdal=3.8", "pip")))
+    found = requirements_of(with_packages("azureml-defaults", conda=("python=3.11", "gdal=3.8", "scipy=1.14", "pip")))
 
-    assert found.conda == ("gdal=3.8",)
+    assert (found.conda, found.pip) == (("gdal=3.8",), ("scoring-runtime",))
     assert CondaDependencies(_underlying_structure=yaml.safe_load(found.conda_file)).as_document() == {
         "name": "project_environment",
         "channels": ["conda-forge"],
-        "dependencies": ["python=3.11", "pip", "gdal=3.8", {"pip": ["scoring-runtime"]}],
+        "dependencies": ["python=3.11", "gdal=3.8", "scipy=1.14"],
     }
-    assert found.notes[-1] == "Only conda has gdal=3.8: the image is built by a Dockerfile with micromamba."
+    assert found.notes[0] == "Only conda has gdal=3.8: the image is built by a Dockerfile with micromamba."
 
 
 def test_user_managed_image_is_left_alone_or_gets_the_server() -> None:
