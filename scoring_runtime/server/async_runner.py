@@ -19,6 +19,7 @@ from scoring_runtime.server.runner import (
     ScoringTimeout,
     Slot,
     format_exception,
+    parts_of,
 )
 
 __all__ = ["AsyncRunner"]
@@ -115,12 +116,14 @@ class AsyncRunner(Runner):
                 if not begun:
                     self.head(job, answer, elapsed_ms)
                     begun = True
-                while slot.paused(job.id):
-                    await asyncio.sleep(PAUSE_SECONDS)
+                for part in parts_of([piece]):
+                    while slot.paused(job.id):
+                        await asyncio.sleep(PAUSE_SECONDS)
+                    if slot.abandoned(job.id):
+                        break
+                    self.chunk(job, part)
                 if slot.abandoned(job.id):
                     break
-                if piece:
-                    self.chunk(job, piece)
             if not begun:
                 self.head(job, answer, elapsed_ms)
         except BaseException as error:

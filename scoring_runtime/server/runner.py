@@ -7,8 +7,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from inspect import iscoroutinefunction
+from itertools import chain
 from types import CoroutineType
 from typing import Any
 
@@ -17,7 +18,16 @@ from scoring_runtime.server import wire
 from scoring_runtime.server.inputs import Inputs, Job
 from scoring_runtime.server.outputs import INTERNAL_ERROR, SCRIPT_FAILED, Answer, Encoder, error_answer, message_json
 
-__all__ = ["MainThreadRunner", "Runner", "ScoringTimeout", "Slot", "ThreadsRunner", "choose_runner", "format_exception"]
+__all__ = [
+    "MainThreadRunner",
+    "Runner",
+    "ScoringTimeout",
+    "Slot",
+    "ThreadsRunner",
+    "choose_runner",
+    "format_exception",
+    "parts_of",
+]
 
 logger = logging.getLogger("azmlinfsrv")
 
@@ -133,8 +143,7 @@ class Runner:
         self.send((wire.HEAD, job.id, answer.status, answer.head, elapsed_ms, answer.own_ids))
 
     def chunk(self, job: Job, piece: bytes) -> None:
-        for start in range(0, len(piece), wire.INLINE_BYTES):
-            self.send((wire.CHUNK, job.id, piece[start : start + wire.INLINE_BYTES]))
+        self.send((wire.CHUNK, job.id, piece))
 
     def done(self, job: Job) -> None:
         self.served += 1
@@ -237,15 +246,14 @@ class MainThreadRunner(Runner):
             return
         self.head(job, answer, elapsed_ms)
         try:
-            piece = first
-            while piece is not None and not slot.abandoned(job.id):
+            for part in parts_of(chain([] if first is None else [first], pieces)):
                 self.beat()
                 while slot.paused(job.id):
                     time.sleep(PAUSE_SECONDS)
                     self.beat()
-                if piece:
-                    self.chunk(job, piece)
-                piece = next(pieces, None)
+                if slot.abandoned(job.id):
+                    break
+                self.chunk(job, part)
             close = getattr(pieces, "close", None)
             if close is not None:
                 close()
@@ -254,6 +262,13 @@ class MainThreadRunner(Runner):
             self.send((wire.BROKEN, job.id))
         else:
             self.send((wire.END, job.id))
+
+
+def parts_of(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """What fits into a frame: a reader who is slow stops even a piece that is huge."""
+    for piece in pieces:
+        for start in range(0, len(piece), wire.INLINE_BYTES):
+            yield piece[start : start + wire.INLINE_BYTES]
 
 
 def drained(pieces: AsyncIterator[bytes]) -> Iterator[bytes]:
