@@ -105,6 +105,14 @@ def report(error: ScoringRuntimeError, settings: Settings) -> None:
             logger.info(line)
 
 
+def hold_sigterm() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def release_sigterm() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
 class WorkerProcess:
     """The life of a worker process, after the fork."""
 
@@ -190,6 +198,14 @@ class WorkerProcess:
         faulthandler.enable()
         signal.signal(signal.SIGABRT, self.abort)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+        # A process that the script forks ends by SIGTERM, however early it comes: multiprocessing waits for that.
+        os.register_at_fork(before=hold_sigterm, after_in_parent=release_sigterm, after_in_child=self.begin_child)
+
+    def begin_child(self) -> None:
+        for number, handler in ((signal.SIGTERM, self.leave), (signal.SIGABRT, self.abort)):
+            if signal.getsignal(number) == handler:
+                signal.signal(number, signal.SIG_DFL)
+        release_sigterm()
 
     def leave(self, *_: Any) -> None:
         self.alive = False

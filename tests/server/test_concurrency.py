@@ -259,6 +259,18 @@ def run(raw_data):
     with multiprocessing.get_context("fork").Pool(2) as pool:
         return pool.map(abs, [-1, -2]) == [1, 2]
 """,
+    "a child that it ends": """
+import os, signal, time
+def init():
+    pass
+def run(raw_data):
+    child = os.fork()
+    if child == 0:
+        time.sleep(60)
+        os._exit(0)
+    os.kill(child, signal.SIGTERM)
+    return os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGTERM
+""",
     "the main thread": """
 import threading
 def init():
