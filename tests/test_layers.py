@@ -89,6 +89,7 @@ FRONT = (
     "routes",
     "metrics",
     "info",
+    "usage",
     "cors",
     "identity",
     "target",

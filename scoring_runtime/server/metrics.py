@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_left
 from typing import TYPE_CHECKING
+
+from scoring_runtime.server.usage import usage
 
 if TYPE_CHECKING:
     from scoring_runtime.server.dispatch import Dispatcher
@@ -62,9 +65,19 @@ class Metrics:
         }
         for name, help in helps.items():
             family(f"{name}_total", "counter", help, ("", dispatcher.counters[name]))
+        used = {label: usage(pid) for label, pid in processes(dispatcher).items()}
+        alive = [(label, *numbers) for label, numbers in used.items() if numbers]
+        family("cpu_seconds_total", "counter", "Processor time.", *((label, cpu) for label, cpu, _ in alive))
+        family("memory_bytes", "gauge", "Resident memory.", *((label, memory) for label, _, memory in alive))
         for name, (help, samples) in reported(dispatcher).items():
             family(name, "gauge", help, *samples)
         return "\n".join(lines) + "\n"
+
+
+def processes(dispatcher: Dispatcher) -> dict[str, int]:
+    """The pids of the server, by label."""
+    workers = {f'{{process="worker",worker="{w.region}"}}': w.pid for w in dispatcher.workers.values()}
+    return {'{process="arbiter"}': os.getppid(), '{process="front"}': os.getpid(), **workers}
 
 
 def reported(dispatcher: Dispatcher) -> dict[str, tuple[str, list[tuple[str, float]]]]:

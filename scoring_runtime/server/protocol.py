@@ -190,8 +190,17 @@ class ScoringProtocol(HttpToolsProtocol):
         call = Call(self, method.decode(), path, query, version)
         if self.guard is not None:
             call.preflight = bool(preflight)
-            call.headers = [header for header in self.headers if header[0] != b"authorization"]  # not the script's
+            self.hide_key(found)
         self.begin_call(call, found, None if preflight else refusal)
+
+    def hide_key(self, found: dict[bytes, bytes]) -> None:
+        """The script gets the headers without it."""
+        shown = found.get(b"authorization")
+        if shown is not None:
+            try:
+                self.headers.remove((b"authorization", shown))
+            except ValueError:  # there are several
+                self.headers[:] = [header for header in self.headers if header[0] != b"authorization"]
 
     def check_head(self) -> None:
         """The exact limit, for a request whose reads were larger than it."""
@@ -226,6 +235,7 @@ class ScoringProtocol(HttpToolsProtocol):
         else:  # pipelined: read now, answered in turn
             self.flow.pause_reading()
             self.pipeline.appendleft((call, self.app))  # type: ignore[arg-type]
+        self.deadline = time.monotonic() + front.body_seconds
         try:
             if error is not None or refusal is not None:
                 raise error or refusal  # type: ignore[misc]
@@ -234,7 +244,6 @@ class ScoringProtocol(HttpToolsProtocol):
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         except RequestError as reason:
             self.refuse_call(call, reason, after_body=reason is refusal and small(found))
-        self.deadline = time.monotonic() + front.body_seconds
 
     def check(self, call: Call, found: dict[bytes, bytes]) -> None:
         """What can be refused before the body is read."""

@@ -303,9 +303,12 @@ def test_a_preflight_is_answered_without_a_key_and_without_the_script(tmp_path: 
 def test_scripts_do_not_see_the_callers_key(tmp_path: Path) -> None:
     with serving(RAW_SCRIPT, tmp_path, **KEYED) as server:
         seen = server.client.post("/score", content="{}", headers={**bearer(PRIMARY), "X-Other": "yes"}).json()
+        both = [("Authorization", f"Bearer {PRIMARY}"), ("Authorization", "Basic x")]
+        twice = server.client.post("/score", content="{}", headers=both)
 
         assert "yes" in seen["headers"].values()
         assert PRIMARY not in json.dumps(seen)
+        assert twice.status_code == 401
 
 
 def test_a_refused_request_leaves_its_connection_in_order(tmp_path: Path) -> None:
