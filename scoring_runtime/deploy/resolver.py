@@ -13,13 +13,13 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from packaging.tags import Tag, compatible_tags, cpython_tags
-from packaging.utils import parse_wheel_filename
-
 from scoring_runtime.errors import MissingPackage, ResolutionError
+
+if TYPE_CHECKING:
+    from packaging.tags import Tag
 
 __all__ = ["PLATFORMS", "LockedPackage", "resolve"]
 
@@ -112,6 +112,8 @@ def from_pylock(package: Mapping[str, Any], folder: str, python: str, platform: 
 
 def best(wheels: Sequence[Mapping[str, Any]], python: str, platform: str) -> Mapping[str, Any] | None:
     """The wheel that an installer on the target would choose."""
+    from packaging.utils import parse_wheel_filename
+
     rank = {tag: at for at, tag in enumerate(target_tags(python, platform))}
     ranked = [
         (min(rank[tag] for tag in tags), file_name(wheel), wheel)
@@ -127,6 +129,8 @@ def target_tags(python: str, platform: str) -> Iterator[Tag]:
     version = [int(part) for part in python.split(".")]
     names = [f"manylinux_2_{minor}_{machine}" for minor in range(GLIBC, 4, -1)]
     platforms = [*names, *(f"manylinux{year}_{machine}" for year in (2014, 2010, 1)), f"linux_{machine}"]
+    from packaging.tags import compatible_tags, cpython_tags
+
     yield from cpython_tags(version, platforms=platforms)
     yield from compatible_tags(version, f"cp{''.join(map(str, version))}", platforms)
 
