@@ -71,7 +71,7 @@ class Dispatcher:
         self._on_tick(self._tally)
 
     def _listen(self) -> None:
-        nearest = min(seat.deadline(self._job.run_timeout_seconds) for seat in self._seats) - time.monotonic()
+        nearest = min(map(self._deadline, self._seats)) - time.monotonic()
         for seat in wait_for(self._seats, min(TICK_SECONDS, max(0.0, nearest))):
             message = seat.receive()
             if message is None:
@@ -79,8 +79,11 @@ class Dispatcher:
             else:
                 getattr(self, f"_on_{message[0]}")(seat, *message[1:])
         for seat in self._seats:
-            if time.monotonic() > seat.deadline(self._job.run_timeout_seconds):
+            if time.monotonic() > self._deadline(seat):
                 self._kill_stuck(seat)
+
+    def _deadline(self, seat: Seat) -> float:
+        return seat.deadline(self._job.run_timeout_seconds, self._job.read_timeout_seconds)
 
     def _feed(self, seat: Seat) -> None:
         """Keep one mini-batch ahead of the one that runs, two while there are plenty."""
@@ -163,8 +166,11 @@ class Dispatcher:
 
     def _kill_stuck(self, seat: Seat) -> None:
         seconds = f"{self._job.run_timeout_seconds:g} s"
-        if seat.ready:
+        if seat.running is not None:
             self._deaths[seat.number] = f"run() took longer than {seconds} (run_invocation_timeout)"
+        elif seat.ready:
+            seconds = f"{self._job.read_timeout_seconds:g} s"
+            self._deaths[seat.number] = f"reading its data, or writing its output, took longer than {seconds}"
         else:
             self._deaths[seat.number] = f"init() took longer than 3 x {seconds} + 30 s"
         seat.process.kill()
@@ -194,7 +200,7 @@ class Dispatcher:
                 open_ones.append(index)
         for index in open_ones:
             task = self._tasks[index]
-            if index == seat.running if stuck else len(open_ones) == 1:
+            if index == seat.busy_with if stuck else len(open_ones) == 1:
                 self._failed(index, seat, stuck or ending)
             else:
                 del self._tasks[index]

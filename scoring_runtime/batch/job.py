@@ -19,6 +19,7 @@ CHOICES = {
     "output_action": ("append_row", "summary_only"),
     "output_format": ("text", "csv", "jsonl", "parquet"),
     "logging_level": ("DEBUG", "INFO", "WARNING"),
+    "profiling_module": ("", "cProfile"),
 }
 FORBIDDEN_IN_FILE_NAMES = set('~"#%&*:<>?/\\{|}')
 SIZE = re.compile(r"(\d+)\s*(?:([kmg])?(b))?", re.IGNORECASE)
@@ -69,15 +70,18 @@ class Job:
     allowed_failed_count: int = -1
     allowed_failed_percent: float = 100.0
     run_timeout_seconds: float = 60.0
+    read_timeout_seconds: float = 600.0
     max_tries: int = 3
     processes: int = 0
     share_model: bool = False
     logging_level: str = "INFO"
+    monitor_interval_seconds: float = 600.0
+    profiling_module: str = ""
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
-                raise SettingsError(name, getattr(self, name), f"one of {', '.join(choices)}")
+                raise SettingsError(name, getattr(self, name), f"one of {', '.join(filter(None, choices))}")
         self._check_range("error_threshold", -1)
         self._check_range("allowed_failed_count", -1)
         self._check_range("allowed_failed_percent", 0, 100)
@@ -85,6 +89,9 @@ class Job:
         self._check_range("processes", 0)
         if not self.run_timeout_seconds > 0:
             raise SettingsError("run_invocation_timeout", self.run_timeout_seconds, "seconds, more than 0")
+        if not self.read_timeout_seconds > 0:
+            raise SettingsError("read_timeout", self.read_timeout_seconds, "seconds, more than 0")
+        self._check_range("monitor_interval_seconds", 0)
         if self.output.startswith("file://"):  # a folder of this machine, with a folder's locks
             object.__setattr__(self, "output", self.output[len("file://") :])
         if "://" in self.output and self.output_action == "summary_only":

@@ -7,6 +7,7 @@ logs/user/error.txt, user/error/<node>/     exceptions of the script: a line eac
 logs/user/{stdout,stderr}/<node>/           what the script printed, a file for each process
 logs/user/entry_script_log/<node>/          EntryScript().logger and files of the script's own
 logs/sys/node/<node>/processNNN.txt         a line of JSON for each mini-batch
+logs/perf/<node>/                           what the processes use (scoring_runtime.batch.perf)
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class LogTree:
         self._user = os.path.join(self.root, "user")
         self.entry_script = os.path.join(self._user, "entry_script_log", self.node)
         self._processes = os.path.join(self.root, "sys", "node", self.node)
+        self.perf = os.path.join(self.root, "perf", self.node)
         self._errors = os.path.join(self._user, "error", self.node)
         for folder in ("stdout", "stderr"):
             os.makedirs(os.path.join(self._user, folder, self.node), exist_ok=True)

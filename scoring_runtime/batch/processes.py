@@ -100,6 +100,7 @@ def environment(job: Job, logs: LogTree, number: int, processes: int) -> dict[st
     result.update(
         AZUREML_BI_OUTPUT_PATH=logs.output,
         SCORING_BATCH_LOG_DIR=logs.entry_script,
+        SCORING_BATCH_PERF_DIR=logs.perf,
         SCORING_BATCH_PROCESS=name_of(number),
         SCORING_BATCH_LOGGING_LEVEL=job.logging_level,
         PYTHONUNBUFFERED="1",

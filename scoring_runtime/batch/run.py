@@ -21,6 +21,7 @@ from scoring_runtime.batch.dispatch import Dispatcher
 from scoring_runtime.batch.job import Job
 from scoring_runtime.batch.locks import locked
 from scoring_runtime.batch.logs import LogTree
+from scoring_runtime.batch.perf import Monitor
 from scoring_runtime.batch.plan import MiniBatch, Plan
 from scoring_runtime.batch.processes import default_processes, spawner
 from scoring_runtime.batch.progress import ProgressBar, ProgressOff
@@ -116,7 +117,7 @@ def run_share(job: Job, plan: Plan, share: Share, progress: ProgressBar | Progre
         session.record("running").write(job.output)
     template = Template(job, plan.kind, folder, logs, processes)
     start = template if job.share_model else spawner(job, plan.kind, folder, logs, processes)
-    overview = Overview(logs, progress)
+    overview = Overview(logs, progress, Monitor(logs.perf, job.monitor_interval_seconds))
     dispatcher = Dispatcher(job, plan.kind, commits, tally, logs, start, overview.tick)
     status, reason = "failed", "an unexpected error ended it"
     try:
@@ -189,20 +190,30 @@ class Overview:
     """Keeps the progress bar and the log's overview up to date."""
 
     def __init__(
-        self, logs: LogTree, progress: ProgressBar | ProgressOff, clock: Callable[[], float] = time.monotonic
+        self,
+        logs: LogTree,
+        progress: ProgressBar | ProgressOff,
+        monitor: Monitor,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
         self._logs = logs
         self._progress = progress
+        self._monitor = monitor
         self._next = self._clock()
 
     def tick(self, tally: Tally) -> None:
         self._progress.show(tally)
+        self._monitor.tick()
         if self._clock() >= self._next:
             self._next += OVERVIEW_SECONDS
-            self.end(tally)
+            self.write(tally)
 
     def end(self, tally: Tally) -> None:
+        self._monitor.close()
+        self.write(tally)
+
+    def write(self, tally: Tally) -> None:
         self._logs.progress(
             f"{tally.done}/{tally.batches} mini-batches, {tally.succeeded} items succeeded, {tally.failed} failed"
         )

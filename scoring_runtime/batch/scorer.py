@@ -38,6 +38,7 @@ class Scorer:
     def __init__(self, job: Job, kind: str) -> None:
         self._job = job
         self._kind = kind
+        self.profiling_module = job.profiling_module
         #: Where copies of remote files go.
         self.scratch = tempfile.gettempdir()
         self._reader = TableReader(kind, job.header)

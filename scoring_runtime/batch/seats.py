@@ -37,6 +37,8 @@ class Seat:
         return f"<Seat {self.name} {state}, {len(self.orders)} handed over>"
 
     def hand(self, batch: MiniBatch, last_try: bool) -> None:
+        if not self.orders:
+            self.since = time.monotonic()
         self.orders[batch.index] = batch
         self.waiting += 1
         self.process.send("score", batch.to_line(), last_try)
@@ -47,18 +49,30 @@ class Seat:
         self.running, self.since = index, time.monotonic()
 
     def run_ended(self) -> None:
-        self.running = None
+        self.running, self.since = None, time.monotonic()
+
+    @property
+    def busy_with(self) -> int | None:
+        """What is run; else what is read, as the first that has not begun; else what is written."""
+        if self.running is not None or not self.orders:
+            return self.running
+        return list(self.orders)[-self.waiting if self.waiting else 0]
 
     def stop(self) -> None:
         if not self.stopping:
             self.stopping = True
             self.process.send("stop")
 
-    def deadline(self, run_seconds: float) -> float:
-        """When it has to have answered; init() may take three runs and half a minute, as under the original."""
+    def deadline(self, run_seconds: float, read_seconds: float) -> float:
+        """When it has to have answered; init() may take three runs and half a minute, as under the original.
+
+        Between runs it reads, or waits for what it writes.
+        """
         if not self.ready:
             return self.started + 3 * run_seconds + INIT_GRACE_SECONDS
-        return float("inf") if self.running is None else self.since + run_seconds
+        if self.running is not None:
+            return self.since + run_seconds
+        return self.since + read_seconds if self.orders else float("inf")
 
     def receive(self) -> tuple[Any, ...] | None:
         """Its next message; None if it has ended."""

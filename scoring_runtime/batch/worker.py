@@ -28,6 +28,7 @@ from typing import Any, NoReturn
 
 from scoring_runtime.batch.commits import Commits
 from scoring_runtime.batch.job import Job
+from scoring_runtime.batch.perf import profiler
 from scoring_runtime.batch.plan import MiniBatch
 from scoring_runtime.batch.scorer import Scored, Scorer
 from scoring_runtime.errors import ScoringRuntimeError, ScriptError, ScriptInitError
@@ -60,6 +61,11 @@ class Worker:
         self._told = 0.0
         self._scratch = tempfile.TemporaryDirectory(prefix="scoring-batch-")
         scorer.scratch = self._scratch.name
+        self._profiler = profiler(
+            scorer.profiling_module,
+            os.environ.get("SCORING_BATCH_PERF_DIR", ""),
+            os.environ.get("SCORING_BATCH_PROCESS", "process"),
+        )
         if scorer.online is not None:
             scorer.online.on_call = self._beat
 
@@ -74,6 +80,7 @@ class Worker:
         self._scored.put(None)
         committer.join()
         self._scorer.close()
+        self._profiler.close()
         self._scratch.cleanup()
 
     def _score(self, order: Order, data: Any) -> None:
@@ -85,7 +92,7 @@ class Worker:
             self.tell("failed", batch.index, data.reason, data.traceback)
             return
         try:
-            scored = self._scorer.score(batch, data)
+            scored = self._profiler.call(self._scorer.score, batch, data)
         except (Exception, SystemExit) as error:
             self.tell("failed", batch.index, reason_of(error), traceback.format_exc())
             return

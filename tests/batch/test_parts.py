@@ -21,6 +21,7 @@ from scoring_runtime.batch.cutting import Piece
 from scoring_runtime.batch.entry_script import EntryScript
 from scoring_runtime.batch.handout import Handout, Task
 from scoring_runtime.batch.job import Job, Size
+from scoring_runtime.batch.perf import Monitor
 from scoring_runtime.batch.plan import MiniBatch
 from scoring_runtime.batch.processes import default_processes, in_words, visible_gpus
 from scoring_runtime.batch.progress import ProgressBar, ProgressOff, clock_text, progress_on
@@ -144,7 +145,7 @@ def test_the_overview_is_written_every_ten_seconds():
     lines = []
     logs = type("Logs", (), {"progress": staticmethod(lines.append)})()
     moments = iter([0.0, 0.0, 5.0, 10.0])
-    overview = Overview(logs, ProgressOff(), lambda: next(moments))
+    overview = Overview(logs, ProgressOff(), Monitor("", 0), lambda: next(moments))
     for _ in range(3):
         overview.tick(Tally(1, 2))
     assert lines == ["0/1 mini-batches, 0 items succeeded, 0 failed"] * 2
@@ -282,6 +283,10 @@ def test_a_seat_says_what_it_is_busy_with():
     seat.run_began(4)
     assert repr(seat) == "<Seat process001 running 4, 2 handed over>"
     assert seat.waiting == 1
-    assert seat.deadline(60) == seat.since + 60
+    assert (seat.deadline(60, 9), seat.busy_with) == (seat.since + 60, 4)
     seat.run_ended()
-    assert seat.deadline(60) == float("inf")
+    assert (seat.deadline(60, 9), seat.busy_with) == (seat.since + 9, 5)
+    seat.waiting = 0
+    assert seat.busy_with == 4
+    seat.orders = {}
+    assert (seat.deadline(60, 9), seat.busy_with) == (float("inf"), None)

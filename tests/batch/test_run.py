@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -531,3 +532,20 @@ def test_each_mini_batch_leaves_a_line_in_the_log_of_its_process(tmp_path, make_
     assert [json.loads(line)["index"] for line in lines] == [0, 1]
     assert json.loads(lines[0])["items"] == 1
     assert "completed" in (tmp_path / "out/logs/job_result.txt").read_text()
+
+
+def test_a_source_that_hangs_costs_its_own_mini_batch(tmp_path, make_job, files):
+    files(4)
+    (tmp_path / "data" / "001.txt").unlink()
+    os.mkfifo(tmp_path / "data" / "001.txt")  # nobody will ever write to it
+    job = make_job(
+        "def run(raw_data):\n    return raw_data.upper()",
+        style="online",
+        mini_batch_size="1",
+        read_timeout_seconds=0.5,
+        max_tries=2,
+    )
+    record = run(job)
+    assert (record.status, record.items_succeeded, record.items_failed) == ("completed", 3, 1)
+    assert output(tmp_path) == ["CONTENT 0", "CONTENT 2", "CONTENT 3"]
+    assert errors(tmp_path)[0]["reason"] == "reading its data, or writing its output, took longer than 0.5 s"
