@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from scoring_runtime.cli.deploy import inference_from, plan_text
 from scoring_runtime.cli.output import Steps, show, table
 from scoring_runtime.cli.service_flags import add_verb, add_waiting, finish, key_or_pair, pair
+from scoring_runtime.cli.sizing import add_plan, add_profile
 
 if TYPE_CHECKING:
     from scoring_runtime.deploy import Webservice, Workspace
@@ -40,6 +41,8 @@ def add_to(nouns: Any, help: str) -> None:
     delete.add_argument("--dry-run", action="store_true", help="only say what would go")
     wait = add_verb(verbs, "wait", "until it is healthy, or has failed", wait_command)
     wait.add_argument("--timeout", type=float, metavar="SECONDS", help="default: for ever")
+    add_plan(verbs)
+    add_profile(verbs)
 
 
 def add_list(verbs: Any) -> None:

@@ -12,7 +12,6 @@ from scoring_runtime.deploy.config_rules import OBJECT, Rule
 from scoring_runtime.deploy.deploying import Wish, deployment_for, ids_of, new_revision
 from scoring_runtime.deploy.deployment_config import Deployment, LocalDeployment
 from scoring_runtime.deploy.names import check_service_name
-from scoring_runtime.deploy.no_code import no_code_config, sole_model, with_resources
 from scoring_runtime.deploy.service import Service
 from scoring_runtime.deploy.service_folder import ServiceFolder
 from scoring_runtime.deploy.targets.base import Plan, Progress
@@ -98,17 +97,18 @@ def wish_for(
     if inference_config is not None and (OBJECT.holds(inference_config) or isinstance(inference_config, str)):
         raise ConfigError("inference_config", inference_config, "an InferenceConfig", "Read a file with from_file().")
     config = inference_config
-    deployment = deployment_for(deployment_config, deployment_target) or LocalDeployment()
     if config is None and image is None:
-        model = sole_model(workspace, models)
-        config = no_code_config(model)
-        deployment = deployment if deployment_config else with_resources(deployment, model)
+        config = without_code(workspace, models)
     return Wish(
         models=ids_of(workspace, models),
         inference_config=config,
-        deployment=deployment,
+        deployment=deployment_for(deployment_config, deployment_target) or LocalDeployment(),
         image=None if image is None else getattr(image, "id", image),
     )
+
+
+def without_code(workspace: Workspace, models: Sequence[Any]) -> InferenceConfig:
+    raise ConfigError("inference_config", None, "an InferenceConfig", "Name the script: InferenceConfig('score.py').")
 
 
 class DeployVerbs:

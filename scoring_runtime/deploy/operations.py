@@ -27,15 +27,21 @@ def bring_up(folder: ServiceFolder, operation: str, make: Make, progress: Progre
 
     Returns when the host has accepted it; settle() says later how it went.
     """
-    workspace = folder.workspace
-    workspace.check_writable(operation)
+    folder.workspace.check_writable(operation)
+    try:
+        return brought_up(folder, operation, make, progress)
+    except OSError as error:
+        raise DeployError(f"{folder.name}: {error.strerror or error}. See: df -h {folder.workspace.folder}") from error
+
+
+def brought_up(folder: ServiceFolder, operation: str, make: Make, progress: Progress) -> Service:
     with folder.changing(operation):
         state = settled(folder, progress) if folder.exists() else {"current": 0}
         previous = folder.read(state["current"]) if state["current"] else None
         service = make(previous, max([0, *folder.revisions()]) + 1)
-        host = target_of(workspace, service)
+        host = target_of(folder.workspace, service)
         host.plan(service)  # raises now what would go wrong later
-        with workspace.lock():
+        with folder.workspace.lock():
             check_models(folder, service)
             folder.write(service)
         folder.write_state(state["current"], pending_of(service, operation), None)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from scoring_runtime.deploy.keys import key_field, new_key, with_key
+from scoring_runtime.deploy.scoring_client import wait_for_key
 from scoring_runtime.deploy.targets.table import target_of
+from scoring_runtime.deploy.tokens import Token, issue
 from scoring_runtime.errors import ServiceFailed
 
 if TYPE_CHECKING:
@@ -46,17 +47,20 @@ class Credentials:
             service = self.service
             secrets = with_key(service.secrets, name, set_key or new_key())
             self.folder.write_secrets(secrets)
+            changed = replace(service, secrets=secrets)
+            host = target_of(self.workspace, changed)
+            uri = host.status(changed).scoring_uri
             if service.compute_type != "local":  # there the server reads the files
-                changed = replace(service, secrets=secrets)
-                target_of(self.workspace, changed).apply(changed, lambda text: None)
+                host.apply(changed, lambda text: None)
+            elif uri:
+                wait_for_key(uri, getattr(secrets, name))
 
-    def token(self) -> Any:
+    def token(self) -> Token:
         service = self.service
         if service.auth != "token":
             raise ServiceFailed(
                 f"{self.name} takes no tokens: its auth is {service.auth!r}. Update it with token_auth_enabled."
             )
-        issue = importlib.import_module("scoring_runtime.deploy.tokens").issue
         return issue(service.secrets.token_key, self.name, time.time())
 
     def get_token(self) -> tuple[str, datetime]:
@@ -76,5 +80,5 @@ class Credentials:
     def credential(self) -> str:
         service = self.service
         if service.auth == "token":
-            return str(self.token().token)
+            return self.token().token
         return service.secrets.primary_key if service.auth == "key" else ""

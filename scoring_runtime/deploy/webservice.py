@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from scoring_runtime.deploy import operations
@@ -46,6 +47,7 @@ class Webservice(DeployVerbs, Credentials):
 
     def __new__(cls, workspace: Workspace, name: str, *more: Any) -> Webservice:
         """Raises ServiceNotFound."""
+        import_module("scoring_runtime.deploy.webservice_kinds")  # its classes put themselves into `kinds`
         service, _, _ = operations.settle(ServiceFolder(workspace, name))
         return object.__new__(cls.kinds.get(service.compute_type, cls))
 

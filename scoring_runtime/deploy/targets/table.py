@@ -28,15 +28,6 @@ def iot(workspace: Workspace, service: Service) -> Target:
     return IotEdgeTarget(Edge(**attached(workspace, service)))
 
 
-def aci(workspace: Workspace, service: Service) -> Target:
-    from scoring_runtime.deploy.model import Model
-    from scoring_runtime.deploy.targets.aci.host import ContainerHost
-    from scoring_runtime.deploy.targets.aci.target import AciTarget
-
-    sizes = {name: int(Model(workspace, id=name).record["size"]) for name in service.models}
-    return AciTarget(ContainerHost(**attached(workspace, service)), model_bytes=sizes)
-
-
 def none_yet(workspace: Workspace, service: Service) -> Target:
     raise TargetError(f"{service.name}: no host of the kind {service.compute_type!r} can be reached from here yet.")
 
@@ -51,7 +42,7 @@ def attached(workspace: Workspace, service: Service) -> dict[str, Any]:
 
 TARGETS: dict[str, Callable[[Workspace, Service], Target]] = {
     "local": local,
-    "aci": aci,
+    "aci": none_yet,
     "aks": none_yet,
     "aksendpoint": none_yet,
     "iot": iot,
