@@ -28,7 +28,11 @@ STARTS = re.compile(
     r"(?:cd (?P<folder>\S+) && )?(?P<environ>(?:[A-Z_]+=(?:'[^']*'|\S*) )*)"
     r"scoring-serve (?P<arguments>(?!--help|--version).*)"
 )
-COMMANDS = {"python ": [sys.executable], "scoring-serve ": [sys.executable, "-m", "scoring_runtime"]}
+COMMANDS = {
+    "python ": [sys.executable],
+    "scoring-serve ": [sys.executable, "-m", "scoring_runtime"],
+    "scoring ": [sys.executable, "-c", "from scoring_runtime.cli.main import main; main()"],
+}
 ADDRESS = "127.0.0.1:5001"
 
 
@@ -139,7 +143,12 @@ class Shell:
         done = subprocess.run(
             command,
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "no_proxy": "127.0.0.1"},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "no_proxy": "127.0.0.1",
+                "SCORING_WORKSPACE": str(self.folder / "workspace"),
+            },
             capture_output=True,
             text=True,
             timeout=60,
