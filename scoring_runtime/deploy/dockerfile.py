@@ -32,8 +32,7 @@ HEALTH = (
 QUIETLY = ("--no-compile", "--no-cache-dir", "--disable-pip-version-check", "--root-user-action", "ignore")
 VENV = (
     "import sys, venv; v = '%d.%d' % sys.version_info[:2]; v == '{python}' or "
-    "sys.exit('This base has Python ' + v + ', the wheels are for {python}: name python=' + v + ' in the '"
-    "'environment'); "
+    "sys.exit('This base has Python ' + v + ', wheels are for {python}: name python=' + v + ' in the environment'); "
     "venv.create('{prefix}', system_site_packages=True, symlinks=True)"
 )
 
