@@ -1,5 +1,5 @@
 """Fixtures that tests of every part may name."""
 
-from tests.containers import base_rootfs, podman
+from tests.containers import base_rootfs, debian_python, podman
 
-__all__ = ["base_rootfs", "podman"]
+__all__ = ["base_rootfs", "debian_python", "podman"]

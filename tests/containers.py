@@ -19,7 +19,7 @@ import pytest
 
 from tests.serving import ROOT, free_port, until
 
-__all__ = ["LocalRegistry", "Podman", "base_rootfs", "podman", "running_registry"]
+__all__ = ["LocalRegistry", "Podman", "base_rootfs", "debian_python", "podman", "running_registry"]
 
 CACHE = ROOT / ".cache"
 UNWANTED = ("doc", "man", "locale", "info", "lintian", "bash-completion")
@@ -167,3 +167,10 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
         yield one
     finally:
         one.end()
+
+
+@pytest.fixture(scope="session")
+def debian_python(podman: Podman, base_rootfs: Path) -> str:
+    """The root file system as an image in podman."""
+    podman.run("import", str(base_rootfs), "localhost/debian-python:1")
+    return "localhost/debian-python:1"

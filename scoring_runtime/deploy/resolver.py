@@ -191,6 +191,12 @@ def explained(said: str, python: str, platform: str) -> str:
                 f"{found[1]} {found[2]} has no wheel for {wanted}; there are wheels for: {exist}. Choose another "
                 f"version of {found[1]}, another Python or platform, or build the image from a Dockerfile."
             )
+    if found := re.search(r"Because (?:all versions of )?([\w.-]+)(\S*) (?:has|have) no usable wheels", text):
+        name = found[1] + (found[2] if found[2].startswith("==") else "")
+        return (
+            f"{name} is published without wheels, and nothing is built here. Build one: pip wheel --no-deps -w wheels "
+            f"'{name}'; then add the option --find-links with the absolute path of that folder to the pip packages."
+        )
     return (
         f"No wheels fit Python {python} on {platform}: {text.removeprefix('error: ')} "
         "Change the versions that are required, or the Python."

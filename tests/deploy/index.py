@@ -70,7 +70,7 @@ def package_index(folder: Path) -> Iterator[Index]:
                 self.answer(200 if path.exists() else 404, path.read_bytes() if path.exists() else b"")
 
         def page(self, name: str) -> None:
-            wheels = sorted(index.folder.glob(f"{name.replace('-', '_')}-*.whl"))
+            wheels = sorted(index.folder.glob(f"{name.replace('-', '_')}-*"))
             links = "".join(f'<a href="/files/{p.name}#sha256={sha256(p)}">{p.name}</a>\n' for p in wheels)
             self.answer(200 if wheels else 404, f"<!DOCTYPE html><html><body>{links}</body></html>".encode())
 

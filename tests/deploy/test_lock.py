@@ -126,6 +126,19 @@ def test_missing_wheel_names_the_pythons(workspace: Workspace, index: Index) -> 
         lock(workspace, asked_for(index, "fast"), "3.11")
 
 
+def test_package_without_wheels_is_built_by_hand(workspace: Workspace, index: Index, tmp_path: Path) -> None:
+    (index.folder / "source-1.0.tar.gz").write_bytes(b"")
+    with pytest.raises(ResolutionError, match=r"source==1.0 is published without wheels, and nothing is built here"):
+        lock(workspace, asked_for(index, "source"), "3.11")
+
+    (tmp_path / "wheels").mkdir()
+    make_wheel(tmp_path / "wheels", "source")
+    options = (f"--index-url {index.url}", f"--find-links {tmp_path / 'wheels'}")
+    found = lock(workspace, Requirements(("source",), options), "3.11")
+
+    assert sha256(Path(fetch(workspace, found.packages)[0])) == found.packages[0].sha256
+
+
 def test_conflict_is_said_without_the_password(workspace: Workspace, index: Index) -> None:
     make_wheel(index.folder, "pure")
     index.password = "hush"

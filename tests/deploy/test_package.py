@@ -376,16 +376,8 @@ def test_output_of_a_command_is_kept(tmp_path: Path) -> None:
 # for real
 
 
-@pytest.fixture
-def base(podman: Podman, base_rootfs: Path) -> str:
-    """Debian's Python as an image."""
-    if podman.try_run("image", "exists", "localhost/base:1").returncode:
-        podman.run("import", str(base_rootfs), "localhost/base:1")
-    return "localhost/base:1"
-
-
 def test_image_from_the_dockerfile_serves(
-    workspace: Workspace, source: Path, greeting: str, podman: Podman, base: str
+    workspace: Workspace, source: Path, greeting: str, podman: Podman, debian_python: str
 ) -> None:
     """Built without a network, run as nobody special on a read-only root, ended by SIGTERM."""
     made = Model.package(
@@ -395,7 +387,7 @@ def test_image_from_the_dockerfile_serves(
         engine="podman",
         image_name="localhost/mine",
         image_label="1",
-        build_args={"BASE": base},
+        build_args={"BASE": debian_python},
         shell=Subprocess(podman.environ),
     )
     port = free_port()
