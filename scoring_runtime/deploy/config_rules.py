@@ -17,6 +17,7 @@ __all__ = [
     "AT_LEAST_0",
     "AT_LEAST_1",
     "BOOL",
+    "KEY",
     "LIST",
     "NUMBER",
     "OBJECT",
@@ -74,6 +75,7 @@ AT_LEAST_0 = whole(0)
 AT_LEAST_1 = whole(1)
 NUMBER = Rule("a number above 0", lambda value: is_number(value) and value > 0)
 BOOL = Rule("true or false", lambda value: isinstance(value, bool))
+KEY = matching("[!-~]{16,}", "at least 16 visible ASCII characters")
 TEXT = Rule("a text that is not empty", lambda value: isinstance(value, str) and value != "")
 ANY_TEXT = Rule("a text", lambda value: isinstance(value, str))
 OBJECT = Rule("an object", lambda value: isinstance(value, Mapping))

@@ -14,6 +14,7 @@ from scoring_runtime.deploy.config_rules import (
     AT_LEAST_0,
     AT_LEAST_1,
     BOOL,
+    KEY,
     LIST,
     NUMBER,
     OBJECT,
@@ -65,8 +66,8 @@ class LocalDeployment(Deployment):
     description: str = row("", "", ANY_TEXT)
     auth_enabled: bool = row(False, "authEnabled", BOOL)
     token_auth_enabled: bool = row(False, "tokenAuthEnabled", BOOL)
-    primary_key: str | None = row(None, "keys.primaryKey", TEXT, secret=True)
-    secondary_key: str | None = row(None, "keys.secondaryKey", TEXT, secret=True)
+    primary_key: str | None = row(None, "keys.primaryKey", KEY, secret=True)
+    secondary_key: str | None = row(None, "keys.secondaryKey", KEY, secret=True)
     cpu_cores: float | None = row(None, "containerResourceRequirements.cpu", NUMBER)
     memory_gb: float | None = row(None, "containerResourceRequirements.memoryInGB", NUMBER)
 
@@ -95,8 +96,8 @@ class AciDeployment(Deployment):
     ssl_key_pem_file: str | None = row(None, "sslKey", TEXT)
     ssl_cname: str | None = row(None, "cname", TEXT)
     dns_name_label: str | None = row(None, "dnsNameLabel", TEXT)
-    primary_key: str | None = row(None, "keys.primaryKey", TEXT, secret=True)
-    secondary_key: str | None = row(None, "keys.secondaryKey", TEXT, secret=True)
+    primary_key: str | None = row(None, "keys.primaryKey", KEY, secret=True)
+    secondary_key: str | None = row(None, "keys.secondaryKey", KEY, secret=True)
     collect_model_data: bool = row(False, "", BOOL)
     cmk_vault_base_url: str | None = row(None, "vaultBaseUrl", TEXT)
     cmk_key_name: str | None = row(None, "keyName", TEXT)
@@ -132,8 +133,8 @@ class AksDeployment(Deployment):
     replica_max_concurrent_requests: int = row(1, "maxConcurrentRequestsPerContainer", AT_LEAST_1)
     max_request_wait_time: int = row(500, "maxQueueWaitMs", AT_LEAST_1)
     num_replicas: int | None = row(None, "numReplicas", AT_LEAST_1)
-    primary_key: str | None = row(None, "keys.primaryKey", TEXT, secret=True)
-    secondary_key: str | None = row(None, "keys.secondaryKey", TEXT, secret=True)
+    primary_key: str | None = row(None, "keys.primaryKey", KEY, secret=True)
+    secondary_key: str | None = row(None, "keys.secondaryKey", KEY, secret=True)
     tags: Mapping[str, str] = row({}, "", STRINGS)
     properties: Mapping[str, str] = row({}, "", STRINGS)
     description: str = row("", "", ANY_TEXT)

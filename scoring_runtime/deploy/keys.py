@@ -6,13 +6,13 @@ import secrets
 from dataclasses import replace
 from typing import Any
 
+from scoring_runtime.deploy.config_rules import KEY
 from scoring_runtime.deploy.service import Secrets
 from scoring_runtime.errors import ConfigError
 
 __all__ = ["KEYS", "auth_of", "key_field", "new_key", "with_key", "with_keys"]
 
 KEYS = {"primary": "primary_key", "secondary": "secondary_key"}
-LEAST_LENGTH = 8
 
 
 def new_key() -> str:
@@ -45,7 +45,6 @@ def key_field(name: str, value: str | None) -> str:
     """The field of Secrets that a key's name means. Raises ConfigError, also for a key that is too short."""
     if name.lower() not in KEYS:
         raise ConfigError("key", name, "Primary or Secondary")
-    if value is not None and (len(value) < LEAST_LENGTH or not value.isprintable() or " " in value):
-        expected = f"at least {LEAST_LENGTH} printable characters without spaces"
-        raise ConfigError("set_key", "***", expected, "Leave it out to have one made.")
+    if value is not None and not KEY.holds(value):
+        raise ConfigError("set_key", "***", KEY.expected, "Leave it out to have one made.")
     return KEYS[name.lower()]

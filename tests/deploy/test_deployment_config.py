@@ -46,7 +46,7 @@ def test_aci_reads_every_key(tmp_path: Path) -> None:
         "cname": "a.example",
         "appInsightsEnabled": True,
         "dnsNameLabel": "label",
-        "keys": {"primaryKey": "one", "secondaryKey": "two"},
+        "keys": {"primaryKey": "one-key-of-sixteen", "secondaryKey": "two-key-of-sixteen"},
         "vaultBaseUrl": "https://v.example",
         "keyName": "k",
         "keyVersion": "1",
@@ -65,8 +65,8 @@ def test_aci_reads_every_key(tmp_path: Path) -> None:
         ssl_cname="a.example",
         enable_app_insights=True,
         dns_name_label="label",
-        primary_key="one",
-        secondary_key="two",
+        primary_key="one-key-of-sixteen",
+        secondary_key="two-key-of-sixteen",
         cmk_vault_base_url="https://v.example",
         cmk_key_name="k",
         cmk_key_version="1",
@@ -200,7 +200,7 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"computeType": "aci", "keys": {"primaryKey": 5}},
-        "f.json: keys.primaryKey: expected a text that is not empty, got '***'.",
+        "f.json: keys.primaryKey: expected at least 16 visible ASCII characters, got '***'.",
     ),
     (
         {"computeType": "aci", "sslEnabled": True},
@@ -348,7 +348,7 @@ def test_record_gives_the_same_configuration_back(config: Any) -> None:
 
 
 def test_record_has_no_secret() -> None:
-    config = AciDeployment(primary_key="hush-1", secondary_key="hush-2")
+    config = AciDeployment(primary_key="hush-hush-hush-1", secondary_key="hush-hush-hush-2")
 
     assert "hush" not in json.dumps(record_of(config)) + repr(config)
 

@@ -18,7 +18,7 @@ import pytest
 
 from scoring_runtime.deploy import LocalWebservice, Model, Webservice, Workspace
 from scoring_runtime.deploy.targets.local import LocalHost
-from scoring_runtime.errors import DeployError, ServiceBusy, ServiceFailed, TargetError
+from scoring_runtime.errors import ConfigError, DeployError, ServiceBusy, ServiceFailed, TargetError
 from scoring_runtime.supervisor.files import is_held, read_state
 from tests.deploy.local_services import BROKEN, VERSIONED, Load, deployed, script, workspace_at
 from tests.serving import ROOT, alive, until
@@ -286,16 +286,18 @@ def test_keys_can_be_replaced_under_load(workspace: Workspace, tmp_path: Path) -
         load.more(10)
         service.regen_key("Primary")
         load.more(10)
-        service.regen_key("primary", "a-key-of-my-own")
+        service.regen_key("primary", "a-long-key-of-my-own")
         load.more(10)
 
     assert load.failures == []
-    assert service.get_keys() == ("a-key-of-my-own", secondary)
+    assert service.get_keys() == ("a-long-key-of-my-own", secondary)
     assert service.run("{}") == 1
     for key in (primary, "nonsense", ""):
         refused = until(lambda key=key: status_with(service, key) == 401)
         assert refused
     assert status_with(service, secondary) == 200
+    with pytest.raises(ConfigError, match=r"set_key: expected at least 16 visible ASCII characters, got '\*\*\*'"):
+        service.regen_key("Primary", "short")
 
 
 def status_with(service: Webservice, key: str) -> int:

@@ -201,10 +201,10 @@ def test_list_filters(workspace: Workspace, tmp_path: Path) -> None:
 
 def test_secrets_are_for_the_owner_only_and_in_no_record(workspace: Workspace, tmp_path: Path) -> None:
     service = deployed(
-        workspace, tmp_path / "src", VERSIONED.format(version=1), auth_enabled=True, primary_key="hush-hush-hush"
+        workspace, tmp_path / "src", VERSIONED.format(version=1), auth_enabled=True, primary_key="hush-hush-hush-hush"
     )
     primary, secondary = service.get_keys()
-    assert primary == "hush-hush-hush"
+    assert primary == "hush-hush-hush-hush"
 
     folder = Path(service.folder.folder)
     private = [path for path in (folder, *folder.rglob("*")) if "app" not in path.parts]
