@@ -9,7 +9,17 @@ from typing import Any, TypeAlias
 from scoring_runtime.cli.azure_flags import add_azure_flags, say_unused
 from scoring_runtime.cli.output import add_common, guarded
 
-__all__ = ["add_download", "add_list", "add_one", "add_register", "add_update"]
+__all__ = [
+    "Command",
+    "add_download",
+    "add_list",
+    "add_one",
+    "add_register",
+    "add_update",
+    "finish",
+    "key_or_pair",
+    "pair",
+]
 
 FRAMEWORKS = "Custom, Onnx, ScikitLearn, TensorFlow, TfKeras, PyTorch or Multi"
 Command: TypeAlias = Callable[[argparse.Namespace], None]

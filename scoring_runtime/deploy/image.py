@@ -12,12 +12,14 @@ from scoring_runtime.deploy.builder import BuildOrder
 from scoring_runtime.deploy.image_build import build_image
 from scoring_runtime.deploy.image_record import FAILED, RUNNING, check_image_name, log_path, missing, read
 from scoring_runtime.deploy.image_run import run_once
+from scoring_runtime.deploy.image_shipping import export_image, pull_image, push_image
 from scoring_runtime.deploy.image_sources import Access
 from scoring_runtime.deploy.inference_config import InferenceConfig
 from scoring_runtime.deploy.model import Model
 from scoring_runtime.deploy.model_record import Filter, matches, with_changes
 from scoring_runtime.deploy.oci import Descriptor, Platform
 from scoring_runtime.deploy.packaging import build_context
+from scoring_runtime.deploy.transfer import Pushed
 from scoring_runtime.deploy.usage import services_with
 from scoring_runtime.errors import DeployError, ImageInUse
 
@@ -247,6 +249,44 @@ class Image:
     def run(self, input_data: str | bytes, *, engine: str | None = None, timeout_seconds: float = 120) -> Any:
         """What the image answers to one request: started by podman or docker on this machine, and ended again."""
         return run_once(self.workspace.blobs, self.descriptor, self.id, input_data, engine, timeout_seconds)
+
+    def push(
+        self,
+        target: str,
+        *,
+        access: Access | None = None,
+        with_sbom: bool = False,
+        progress: Progress = lambda step: None,
+    ) -> Pushed:
+        """To `registry/repository:tag`, or under its own name below `registry/path/`; only what is not there is sent.
+
+        `with_sbom` attaches the bill of materials. Raises RegistryError.
+        """
+        _ = self.descriptor
+        _, pushed = push_image(self.workspace, self.record, target, access or Access(), with_sbom, progress)
+        self.update_creation_state()
+        return pushed
+
+    @classmethod
+    def pull(
+        cls,
+        workspace: Workspace,
+        reference: str,
+        name: str | None = None,
+        *,
+        platform: str | None = None,
+        access: Access | None = None,
+        progress: Progress = lambda step: None,
+    ) -> Image:
+        """From a registry, an OCI layout or an OCI archive, as the next version of a name."""
+        wanted = Platform.parse(platform) if platform else None
+        name, version = pull_image(workspace, reference, name, wanted, access or Access(), progress)
+        return cls(workspace, name, version=version)
+
+    def export(self, path: str, form: str = "oci", platform: str | None = None) -> None:
+        """Write it as an OCI layout folder ("oci"), an "oci-archive", or a "docker-archive" for `docker load`."""
+        _ = self.descriptor
+        export_image(self.workspace, self.record, path, form, Platform.parse(platform) if platform else None)
 
     def delete(self) -> None:
         """Its version is not given again. Raises ImageInUse, with the services that need it."""

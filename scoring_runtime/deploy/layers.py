@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scoring_runtime.deploy.blobs import Adding
     from scoring_runtime.deploy.packaging import File
 
-__all__ = ["Entry", "Layer", "entries_below", "epoch", "write_layer", "write_stream"]
+__all__ = ["Entry", "Layer", "entries_below", "epoch", "find_in_layer", "write_layer", "write_stream"]
 
 BLOCK = 512
 CHUNK = 1 << 20
@@ -149,6 +149,16 @@ def write_stream(adding: Adding, pieces: Iterable[bytes], expected: int) -> Laye
         writer.abandon()
         outside.abandon()
     return Layer(f"sha256:{outside.hash.hexdigest()}", outside.size, f"sha256:{inside.hexdigest()}")
+
+
+def find_in_layer(path: str, name: str) -> bytes | None:
+    """The contents of one file in a layer's blob."""
+    with tarfile.open(path, "r|*") as tar:
+        for member in tar:
+            if member.name == name:
+                file = tar.extractfile(member)
+                return file.read() if file else None
+    return None
 
 
 class Hashed:
