@@ -287,7 +287,7 @@ class Model:
         image_label: str | None = None,
         **options: Any,
     ) -> ModelPackage:
-        """An image that docker (or `engine="podman"`) builds, or with generate_dockerfile the folder it is built from.
+        """An image, or with generate_dockerfile the folder that docker, podman or buildah build it from.
 
         See package.package() for the options. Raises PackagingError.
         """

@@ -19,8 +19,9 @@ from scoring_runtime.deploy.dockerfile import base_of, dockerfile
 from scoring_runtime.deploy.engine import Subprocess, build, build_command
 from scoring_runtime.deploy.package import ModelPackage
 from scoring_runtime.deploy.packaging import BuildContext, build_context
-from scoring_runtime.errors import PackagingError
+from scoring_runtime.errors import NoScript, PackagingError
 from tests.containers import Podman
+from tests.deploy.building import script_alone, small_base
 from tests.serving import free_port, until
 
 SCRIPT = """
@@ -309,7 +310,7 @@ def test_engine_is_told_what_to_build(workspace: Workspace, source: Path, capfd:
 
 def test_failed_build_shows_the_last_lines(workspace: Workspace, source: Path) -> None:
     with pytest.raises(PackagingError, match=r"docker build ended with exit code 1. Its last lines:\n.*\n  a\n  b\n"):
-        Model.package(workspace, [], config_of(source), shell=Recorded(1))
+        Model.package(workspace, [], config_of(source), engine="docker", shell=Recorded(1))
 
 
 def test_registry_of_the_base_is_handed_on(workspace: Workspace, source: Path) -> None:
@@ -362,8 +363,49 @@ def test_engine_that_hangs_is_ended() -> None:
 
 
 def test_package_without_a_script_is_refused(workspace: Workspace) -> None:
-    with pytest.raises(PackagingError, match="expected the script to package, got None"):
+    with pytest.raises(NoScript, match="expected exactly one model"):
         Model.package(workspace, [])
+
+
+def test_unknown_engine_is_refused_before_anything_is_read(workspace: Workspace) -> None:
+    with pytest.raises(PackagingError, match="expected one of docker, podman, buildah, got 'kaniko'"):
+        Model.package(workspace, ["none"], InferenceConfig("none.py"), engine="kaniko")
+
+
+def test_image_is_built_directly_and_pulled(workspace: Workspace, tmp_path: Path) -> None:
+    shell = Loaded()
+
+    made = Model.package(
+        workspace, [], script_alone(tmp_path), image_name="mine", image_label="first", base=str(small_base(tmp_path))
+    )
+    before = made.location
+    made.pull("podman", shell=shell)
+
+    assert (before, made.location) == ("mine:1", "localhost/mine:1")
+    assert made.image is not None
+    assert made.image.tags == {"label": "first"}
+    assert [word for word in shell.commands[0] if not word.endswith(".tar")] == ["podman", "load", "--input"]
+    assert "base" in made.get_logs()
+    with pytest.raises(PackagingError, match="podman load ended with exit code 3"):
+        made.pull("podman", shell=Loaded(3))
+
+
+class Loaded:
+    """A shell that looks whether there is an archive to load."""
+
+    def __init__(self, code: int = 0) -> None:
+        self.code = code
+        self.commands: list[Sequence[str]] = []
+
+    def run(self, command: Sequence[str], log: IO[bytes], seconds: float) -> int:
+        assert os.path.getsize(command[-1]) > 0
+        self.commands.append(command)
+        return self.code
+
+
+def test_what_needs_a_dockerfile_needs_an_engine(workspace: Workspace, source: Path, tmp_path: Path) -> None:
+    with pytest.raises(PackagingError, match="This image needs a Dockerfile"):
+        Model.package(workspace, [], config_of(source, "gdal=3.8"), base=str(small_base(tmp_path)))
 
 
 def test_output_of_a_command_is_kept(tmp_path: Path) -> None:
@@ -387,7 +429,7 @@ def test_image_from_the_dockerfile_serves(
         engine="podman",
         image_name="localhost/mine",
         image_label="1",
-        build_args={"BASE": debian_python},
+        base=debian_python,
         shell=Subprocess(podman.environ),
     )
     port = free_port()
