@@ -68,7 +68,7 @@ class Server:
         self.client = httpx.Client(base_url=self.url, timeout=20, trust_env=False)
 
     def wait_ready(self) -> Server:
-        until(self.ready)
+        until(self.ready, 60)  # a busy machine takes its time to import what scripts import
         return self
 
     def ready(self) -> bool:

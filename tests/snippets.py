@@ -122,7 +122,8 @@ class Shell:
         script, *arguments = shlex.split(match["arguments"], comments=True)
         self.server = Server(
             Path(script) if script.startswith("-") else self.folder / script, *arguments, folder=self.folder, **environ
-        ).wait_ready()
+        )
+        self.server.wait_ready()
         self.served = self.served or script == "score.py"
         return True
 
