@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scoring_runtime.deploy import Webservice, Workspace
+from scoring_runtime.deploy.service_folder import service_names
 from tests.serving import ROOT, Server
 
 BLOCK = re.compile(
@@ -79,6 +81,9 @@ class Shell:
 
     def __exit__(self, *error: object) -> None:
         self.end_server()
+        workspace = Workspace(str(self.folder / "workspace"))
+        for name in service_names(workspace):  # that a failure has left
+            Webservice(workspace, name).delete()
 
     def end_server(self) -> None:
         if self.server is not None:
@@ -129,6 +134,7 @@ class Shell:
 
     def line(self, line: str) -> str:
         """The output of one command line."""
+        self.served = self.served or line.startswith("scoring deploy score.py")
         for name, command in COMMANDS.items():
             if line.startswith(name):
                 return self.execute([*command, *shlex.split(line.removeprefix(name))])
