@@ -15,7 +15,7 @@ from typing import Any
 from scoring_runtime import compat
 from scoring_runtime.errors import ScriptInitError, ScriptLoadError, ScriptSignatureError
 
-__all__ = ["Script", "extend_path", "load_error", "load_script", "model_listing", "script_path"]
+__all__ = ["PACKAGES", "Script", "extend_path", "load_error", "load_script", "model_listing", "script_path"]
 
 logger = logging.getLogger("azmlinfsrv.user_script")
 

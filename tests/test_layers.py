@@ -71,9 +71,12 @@ ONLY: dict[str, set[str]] = {
     "server.dispatch": {"server.front"},
     "server.runner": {"server.worker", "server.async_runner"},
     "server.async_runner": {"server.runner"},
-    "server.inputs": {"server.worker", "server.runner", "server.async_runner"},
-    "server.outputs": {"server.worker", "server.runner", "server.async_runner"},
-    "script": {"cli.serve", "server.worker", "server.inputs", "server.arbiter", "batch.scorer", "batch.online"},
+    "server.inputs": {"cli.preflight", "server.worker", "server.runner", "server.async_runner"},
+    "server.outputs": {"cli.preflight", "server.worker", "server.runner", "server.async_runner"},
+    "script": {
+        *("cli.serve", "cli.check", "cli.preflight", "server.worker", "server.inputs", "server.arbiter"),
+        *("batch.scorer", "batch.online"),
+    },
 }
 FRONT = (
     "front",

@@ -14,6 +14,7 @@ __all__ = ["NOUNS", "main"]
 NOUNS = {
     "model": "register, find, download and delete models",
     "image": "build, push, pull and export images, without a daemon",
+    "check": "find what would go wrong with a score.py where it will run",
     "deploy": "run a score.py with its models as a service",
     "service": "list, call, update and delete services; their keys and logs",
     "batch": "score files and tables with a score.py",

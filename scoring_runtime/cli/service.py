@@ -39,6 +39,8 @@ def add_to(nouns: Any, help: str) -> None:
         add_waiting(add_verb(verbs, name, what, reload_command if name == "reload" else rollback_command))
     delete = add_verb(verbs, "delete", "end and forget it; models and images stay", delete_command)
     delete.add_argument("--dry-run", action="store_true", help="only say what would go")
+    add_plan(verbs)
+    add_profile(verbs)
     wait = add_verb(verbs, "wait", "until it is healthy, or has failed", wait_command)
     wait.add_argument("--timeout", type=float, metavar="SECONDS", help="default: for ever")
     add_plan(verbs)
