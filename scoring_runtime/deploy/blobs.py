@@ -7,16 +7,16 @@ blobs/adding/<id>/      one for each who is adding, with its unfinished files; w
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
+from scoring_runtime.deploy.hashing import CHUNK, Sha256
 from scoring_runtime.deploy.locks import free, locked
 from scoring_runtime.deploy.storage import Storage
 from scoring_runtime.durable import make_folder, sync_folder
@@ -24,7 +24,6 @@ from scoring_runtime.errors import BlobCorrupt
 
 __all__ = ["Adding", "Blob", "Blobs", "Told"]
 
-CHUNK = 1 << 20
 NAME = re.compile(r"[0-9a-f]{64}\Z")
 Told = Callable[[int], None]  # of bytes, as they are copied
 
@@ -51,9 +50,9 @@ class Adding:
 
         Its name is durable after sync(). What was there is replaced: this one is known good.
         """
-        digest, size = hashlib.sha256(), 0
+        size = 0
         temporary = os.path.join(self.folder, uuid.uuid4().hex[:12])
-        with open(temporary, "wb", buffering=0) as file:
+        with open(temporary, "wb") as file, Sha256() as digest:
             while chunk := source.read(CHUNK):
                 digest.update(chunk)
                 file.write(chunk)
@@ -61,9 +60,26 @@ class Adding:
                 told(len(chunk))
                 if expected is not None and size > expected:
                     break
+            file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, self.blobs.path(digest.hexdigest()))
-        return Blob(digest.hexdigest(), size)
+            name = digest.hexdigest()
+        os.replace(temporary, self.blobs.path(name))
+        return Blob(name, size)
+
+    def find(self, source: IO[bytes], candidates: Collection[str], told: Told = untold) -> Blob | None:
+        """The one of these blobs that the source is equal to, if it is undamaged; else the source is as it was."""
+        size = 0
+        with Sha256() as digest:
+            while chunk := source.read(CHUNK):
+                digest.update(chunk)
+                size += len(chunk)
+                told(len(chunk))
+            name = digest.hexdigest()
+        if name in candidates and self.blobs.is_whole(name):
+            return Blob(name, size)
+        told(-size)
+        source.seek(0)
+        return None
 
     def sync(self) -> None:
         """Before a record names them."""
@@ -91,21 +107,30 @@ class Blobs:
 
     def chunks(self, sha256: str, told: Told = untold) -> Iterator[bytes]:
         """Raises BlobCorrupt, when all has been read, if it is not what it was."""
-        digest = hashlib.sha256()
-        with self.open(sha256) as file:
+        with self.open(sha256) as file, Sha256() as digest:
             while chunk := file.read(CHUNK):
                 digest.update(chunk)
                 told(len(chunk))
                 yield chunk
-        if digest.hexdigest() != sha256:
-            raise BlobCorrupt(self.storage.where, sha256, f"its contents now have the hash {digest.hexdigest()}")
+            found = digest.hexdigest()
+        if found != sha256:
+            raise BlobCorrupt(self.storage.where, sha256, f"its contents now have the hash {found}")
+
+    def is_whole(self, sha256: str) -> bool:
+        """There, and what it was: reads all of it."""
+        try:
+            for _ in self.chunks(sha256):
+                pass
+        except BlobCorrupt:
+            return False
+        return True
 
     def read(self, sha256: str) -> bytes:
         return b"".join(self.chunks(sha256))
 
     def copy(self, sha256: str, target: str, told: Told = untold) -> None:
         """Write it to a file, which is incomplete or wrong if this raises."""
-        with open(target, "wb", buffering=0) as file:
+        with open(target, "wb") as file:
             for chunk in self.chunks(sha256, told):
                 file.write(chunk)
 

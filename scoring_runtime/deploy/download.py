@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import uuid
 from typing import Any
 
 from scoring_runtime.deploy.blobs import Blobs
-from scoring_runtime.deploy.model_files import Progress, check_space
-from scoring_runtime.errors import DiskFull, ModelError
+from scoring_runtime.deploy.disk import check_space, named_disk_errors
+from scoring_runtime.deploy.model_files import Progress
+from scoring_runtime.errors import ModelError
 
 __all__ = ["download_to"]
 
@@ -28,7 +28,7 @@ def download_to(
             raise ModelError(
                 f"{target} is there, and is not a {record['kind']} like the model {record['id']}. Move it."
             )
-    try:
+    with named_disk_errors(target_dir, record["size"]):
         os.makedirs(target_dir, exist_ok=True)
         check_space(target_dir, record["size"])
         staging = os.path.join(target_dir, f".{record['basename'][:200]}.{uuid.uuid4().hex[:12]}.tmp")
@@ -38,10 +38,6 @@ def download_to(
             move_in(record, staging, target)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise DiskFull(target_dir, record["size"]) from None
-        raise ModelError(f"{error.filename or target_dir} cannot be written: {error.strerror}.") from None
     return target
 
 

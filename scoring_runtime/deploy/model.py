@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from scoring_runtime.deploy.disk import named_disk_errors
 from scoring_runtime.deploy.download import download_to
 from scoring_runtime.deploy.model_files import Progress
 from scoring_runtime.deploy.model_lookup import found, listed, missing
@@ -215,7 +216,8 @@ class Model:
             "sample_input": read_sample(sample_input_dataset),
             "sample_output": read_sample(sample_output_dataset),
         }
-        with self.workspace.blobs.adding(removes=any(samples.values())) as adding:
+        removes = any(samples.values())
+        with named_disk_errors(self.workspace.folder), self.workspace.blobs.adding(removes) as adding:
             added = {key: add_sample(adding, sample) for key, sample in samples.items() if sample}
             adding.sync()
             self.change(lambda document: replaced(document, tags, description, resource_configuration) | added)
@@ -242,10 +244,11 @@ class Model:
 
     def change(self, changed: Callable[[Document], Document]) -> None:
         """Read, change and write the record as one."""
-        try:
-            self.record = self.workspace.records("models").change(self.name, self.version, changed)
-        except FileNotFoundError:
-            raise missing(self.workspace, self.id) from None
+        with named_disk_errors(self.workspace.folder):
+            try:
+                self.record = self.workspace.records("models").change(self.name, self.version, changed)
+            except FileNotFoundError:
+                raise missing(self.workspace, self.id) from None
 
     def delete(self) -> None:
         """Its version is not given again. Raises ModelInUse, with the images and services that need it."""

@@ -1,4 +1,4 @@
-"""The files of a model on disk: found before anything is copied, and seen to be the same when that is done.
+"""The files of a model on disk, found before anything is copied.
 
 Symbolic links are followed: what is stored are the files that they lead to. Loops, links that lead nowhere, devices,
 sockets and pipes are refused.
@@ -6,18 +6,14 @@ sockets and pipes are refused.
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from scoring_runtime.deploy.blobs import Adding
-from scoring_runtime.errors import DiskFull, FilesChanged, ModelError
+from scoring_runtime.errors import ModelError
 
-__all__ = ["FoundFile", "FoundFiles", "Progress", "check_space", "find_files", "stored"]
+__all__ = ["FoundFile", "FoundFiles", "Progress", "find_files", "stamp"]
 
 Progress = Callable[[int, int], None]  # bytes done, bytes in all
 
@@ -89,7 +85,10 @@ def walked(path: str, above: tuple[str, ...] = ()) -> Iterator[tuple[str, bool]]
     real = os.path.realpath(path)
     if real in above:
         raise ModelError(f"{path} is a link to a folder that it is in, so there would be no end. Remove the link.")
-    names = sorted(os.listdir(path))
+    try:
+        names = sorted(os.listdir(path))
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}. Check its permissions.") from None
     if not names and above:
         yield path, True
     for name in names:
@@ -112,39 +111,3 @@ def found(relative: str, source: str) -> FoundFile:
 
 def stamp(status: os.stat_result) -> tuple[int, ...]:
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-def stored(found: FoundFiles, adding: Adding, progress: Progress | None = None) -> list[dict[str, Any]]:
-    """Copy each to the blobs; the `files` of a record. Raises FilesChanged, ModelError and DiskFull."""
-    total, done = found.size, 0
-
-    def told(count: int) -> None:
-        nonlocal done
-        done += count
-        if progress is not None:
-            progress(done, total)
-
-    check_space(adding.folder, total)
-    result = []
-    for file in found.files:
-        try:
-            with open(file.source, "rb", buffering=0) as source:
-                before = stamp(os.fstat(source.fileno()))
-                blob = adding.add(source, told, file.size)
-                after = stamp(os.fstat(source.fileno()))
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise DiskFull(adding.folder, total) from None
-            raise ModelError(f"{file.source} cannot be read: {error.strerror}.") from None
-        if not before == after == file.stamp or blob.size != file.size:
-            raise FilesChanged(file.source)
-        result.append(
-            {"path": file.path, "sha256": blob.sha256, "size": blob.size, "mode": 0o755 if file.executable else 0o644}
-        )
-    adding.sync()
-    return result
-
-
-def check_space(folder: str, needed: int) -> None:
-    if shutil.disk_usage(folder).free < needed:
-        raise DiskFull(folder, needed)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from scoring_runtime.deploy.records import Document
     from scoring_runtime.deploy.workspace import Workspace
 
-__all__ = ["found", "listed", "missing"]
+__all__ = ["found", "listed", "missing", "read_model"]
 
 
 def found(
@@ -29,7 +29,7 @@ def found(
     if id is not None:
         name, version = split_id(id)
     if name is not None and version is not None:
-        document = read(workspace, check_name(name), int(version))
+        document = read_model(workspace, check_name(name), int(version))
         if document is None:
             raise missing(workspace, f"{name}:{version}")
         return document
@@ -54,7 +54,7 @@ def listed(
     result: list[Document] = []
     for one in records.names() if name is None else [check_name(name)]:
         for version in reversed(records.versions(one)):
-            document = read(workspace, one, version)
+            document = read_model(workspace, one, version)
             if document is not None and taken(document, tags, properties, run_id, dataset_id, model_framework):
                 result.append(document)
                 if latest:
@@ -77,7 +77,8 @@ def taken(
     )
 
 
-def read(workspace: Workspace, name: str, version: int) -> Document | None:
+def read_model(workspace: Workspace, name: str, version: int) -> Document | None:
+    """None if it is not there, or not any more."""
     try:
         return workspace.records("models").read(name, version)
     except FileNotFoundError:

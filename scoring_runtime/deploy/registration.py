@@ -6,9 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scoring_runtime.deploy.model_files import FoundFiles, Progress, find_files, stored
+from scoring_runtime.deploy.disk import named_disk_errors
+from scoring_runtime.deploy.model_files import FoundFiles, Progress, find_files
+from scoring_runtime.deploy.model_lookup import read_model
 from scoring_runtime.deploy.model_record import check_name, drafted
 from scoring_runtime.deploy.samples import Sample, add_sample, read_sample
+from scoring_runtime.deploy.storing import Known, stored
 from scoring_runtime.errors import WorkspaceReadOnly
 
 if TYPE_CHECKING:
@@ -46,11 +49,20 @@ class Registration:
     def store(self, progress: Progress | None = None) -> Document:
         """Files first, then the record that names them: whatever ends this, there is all of it or nothing."""
         records = self.workspace.records("models")
-        with self.workspace.blobs.adding() as adding:
+        with named_disk_errors(self.workspace.folder), self.workspace.blobs.adding() as adding:
             samples = {key: add_sample(adding, sample) for key, sample in self.samples.items()}
-            files = stored(self.files, adding, progress)
+            files = stored(self.files, adding, progress, self.known())
             version = records.add(self.name, {**self.document, **samples, "files": files})
             return records.read(self.name, version)
+
+    def known(self) -> Known:
+        """The blobs of the version before, which this one may well share."""
+        versions = self.workspace.records("models").versions(self.name)
+        before = read_model(self.workspace, self.name, versions[-1]) if versions else None
+        result: dict[int, set[str]] = {}
+        for file in before["files"] if before else ():
+            result.setdefault(file["size"], set()).add(file["sha256"])
+        return result
 
 
 def planned(

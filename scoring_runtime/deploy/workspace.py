@@ -130,6 +130,11 @@ class Workspace:
         """Name -> Webservice."""
         return {one.name: one for one in self.classes("webservice", "Webservice").list(self)}
 
+    @property
+    def compute_targets(self) -> dict[str, Any]:
+        """Name -> ComputeTarget: what services can be sent to beside this machine."""
+        return {one.name: one for one in self.classes("compute", "ComputeTarget").list(self)}
+
     def classes(self, module: str, name: str) -> Any:
         """Imported when it is asked for: these modules import this one."""
         return getattr(importlib.import_module(f"scoring_runtime.deploy.{module}"), name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from scoring_runtime.deploy import Model, ResourceConfiguration, Workspace
+from scoring_runtime.deploy.registration import planned
 from scoring_runtime.errors import (
     BlobCorrupt,
     DeployError,
@@ -19,6 +21,7 @@ from scoring_runtime.errors import (
     ModelError,
     ModelInUse,
     ModelNotFound,
+    WorkspaceError,
 )
 
 
@@ -249,6 +252,51 @@ def test_a_full_disk_is_named_before_anything_is_copied(ws: Workspace, tmp_path:
 
     with pytest.raises(DiskFull, match=r"8,796,093,022,208 bytes do not fit"):
         Model.register(ws, str(huge), "m")
+
+
+@pytest.mark.parametrize(("number", "error"), [(errno.ENOSPC, DiskFull), (errno.EIO, WorkspaceError)])
+def test_a_disk_that_fails_while_files_are_copied_is_named(
+    number: int, error: type[Exception], ws: Workspace, file: str
+) -> None:
+    def fail(done: int, total: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with pytest.raises(error, match=ws.folder):
+        Model.register(ws, file, "m", progress=fail)
+
+    assert (Model.list(ws), blobs_of(ws)) == ([], [])
+
+
+def test_a_place_where_no_workspace_can_be_is_named(file: str) -> None:
+    with pytest.raises(WorkspaceError, match=r"model.pkl/ws cannot be written: .*Not a directory"):
+        Model.register(Workspace(f"{file}/ws"), file, "m")
+
+
+def test_a_file_that_is_gone_when_it_is_stored_is_named(ws: Workspace, file: str) -> None:
+    registration = planned(ws, file, "m")
+    os.unlink(file)
+
+    with pytest.raises(ModelError, match=r"model.pkl cannot be read: No such file"):
+        registration.store()
+
+
+def test_what_the_version_before_has_is_not_copied_again(ws: Workspace, tmp_path: Path) -> None:
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    for name in ("same", "changed"):
+        (folder / name).write_bytes(b"0" * 3_000_000)
+    first = Model.register(ws, str(folder), "m")
+    (folder / "changed").write_bytes(b"1" * 3_000_000)
+    blob = Path(ws.blobs.path(first.record["files"][1]["sha256"]))
+    stored = blob.stat().st_ino, blob.stat().st_mtime_ns
+    seen: list[tuple[int, int]] = []
+
+    second = Model.register(ws, str(folder), "m", progress=lambda done, total: seen.append((done, total)))
+
+    assert second.record["files"][1] == first.record["files"][1]
+    assert second.record["files"][0] != first.record["files"][0]
+    assert (blob.stat().st_ino, blob.stat().st_mtime_ns) == stored
+    assert seen[-1] == (6_000_000, 6_000_000)
 
 
 def test_progress_ends_at_the_size(ws: Workspace, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scoring_runtime.deploy import Workspace
+from scoring_runtime.deploy import AksCompute, ComputeTarget, Environment, Model, Workspace
 from scoring_runtime.errors import WorkspaceError
 
 
@@ -109,3 +109,19 @@ def test_lock_is_held_by_one_thread_which_may_enter_again(home: Path) -> None:
 
     assert len(refused) == 1
     assert "another process has had its lock for 0 s" in refused[0]
+
+
+def test_everything_in_it_is_there_by_name(home: Path) -> None:
+    ws = Workspace(str(home / "mine"))
+    (home / "model").write_text("weights")
+    for _ in range(2):
+        Model.register(ws, str(home / "model"), "m")
+    Environment("env").register(ws)
+    ComputeTarget.attach(ws, "cluster", AksCompute.attach_configuration())
+
+    assert {name: model.id for name, model in ws.models.items()} == {"m": "m:2"}
+    assert list(ws.environments) == ["env"]
+    assert list(ws.compute_targets) == ["cluster"]
+    assert (ws.images, ws.webservices) == ({}, {})
+    assert ws.get_details() == {"name": "mine", "folder": str(home / "mine"), "read_only": False}
+    assert repr(ws) == f"Workspace({str(home / 'mine')!r})"
