@@ -177,7 +177,7 @@ def read_numbers(body: bytes, head: Head, columns: list[str]) -> pandas.DataFram
         table = pyarrow.csv.read_csv(
             pyarrow.BufferReader(body),
             pyarrow.csv.ReadOptions(use_threads=False, column_names=head.columns, block_size=len(body) + 1),
-            pyarrow.csv.ParseOptions(delimiter=head.separator),
+            pyarrow.csv.ParseOptions(delimiter=head.separator, quote_char='"' if b'"' in body else False),
             pyarrow.csv.ConvertOptions(column_types=head.numbers, include_columns=columns),
         )
     except (pyarrow.ArrowInvalid, KeyError):
