@@ -14,6 +14,7 @@ from scoring_runtime.deploy.deployment_config import Deployment, LocalDeployment
 from scoring_runtime.deploy.names import check_service_name
 from scoring_runtime.deploy.service import Service
 from scoring_runtime.deploy.service_folder import ServiceFolder
+from scoring_runtime.deploy.service_image import with_planned_image
 from scoring_runtime.deploy.targets.base import Plan, Progress
 from scoring_runtime.deploy.targets.table import target_of
 from scoring_runtime.errors import ConfigError, ServiceExists
@@ -76,7 +77,13 @@ def plan_of(workspace: Workspace, name: str, wish: Wish) -> tuple[Service, Plan]
     state = folder.state() if folder.exists() else {"current": 0}
     before = folder.read(state["current"]) if state["current"] else None
     service = new_revision(workspace, name, wish, before, max([0, *folder.revisions()]) + 1)
-    return service, target_of(workspace, service).plan(service)
+    planned = with_planned_image(workspace, service)
+    plan = target_of(workspace, planned).plan(planned)
+    if planned.image == service.image:
+        return service, plan
+    return planned, Plan(
+        (f"Build the image {planned.image} from the script and its models.", *plan.steps), plan.documents
+    )
 
 
 def wish_for(

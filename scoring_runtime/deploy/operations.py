@@ -12,6 +12,7 @@ from typing import Any
 
 from scoring_runtime.deploy.service import Service
 from scoring_runtime.deploy.service_folder import ServiceFolder, pending_of
+from scoring_runtime.deploy.service_image import with_image, with_planned_image
 from scoring_runtime.deploy.targets.base import FAILED, HEALTHY, Progress, Status
 from scoring_runtime.deploy.targets.table import target_of
 from scoring_runtime.errors import DeployError, ModelNotFound, ScoringRuntimeError, ServiceBusy
@@ -40,7 +41,8 @@ def brought_up(folder: ServiceFolder, operation: str, make: Make, progress: Prog
         previous = folder.read(state["current"]) if state["current"] else None
         service = make(previous, max([0, *folder.revisions()]) + 1)
         host = target_of(folder.workspace, service)
-        host.plan(service)  # raises now what would go wrong later
+        host.plan(with_planned_image(folder.workspace, service))  # raises now what would go wrong later
+        service = with_image(folder.workspace, service, progress)
         with folder.workspace.lock():
             check_models(folder, service)
             folder.write(service)

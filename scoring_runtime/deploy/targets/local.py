@@ -21,9 +21,10 @@ from scoring_runtime.deploy.packaging import APP_ROOT, BuildContext, build_conte
 from scoring_runtime.deploy.service import Service
 from scoring_runtime.deploy.service_folder import ServiceFolder
 from scoring_runtime.deploy.targets.base import FAILED, HEALTHY, TRANSITIONING, UNHEALTHY, Plan, Progress, Status
+from scoring_runtime.deploy.unpacked_image import PACKAGES, image_environ, unpack_image
 from scoring_runtime.deploy.venvs import here, venv
 from scoring_runtime.deploy.workspace import Workspace
-from scoring_runtime.errors import TargetError
+from scoring_runtime.errors import PackagingError, TargetError
 from scoring_runtime.settings import Settings
 from scoring_runtime.supervisor.files import is_held, read_state, read_wanted, write_wanted
 from scoring_runtime.supervisor.identity import is_same
@@ -40,6 +41,7 @@ OURS = (
     "LISTEN_",
 )  # of the deployer's own environment: not handed on
 MOVED = ("AML_APP_ROOT", "AZUREML_MODEL_DIR")
+SITE = "site-packages"
 STOP_SECONDS = 45.0
 DOWN = (
     "Nothing runs it: its supervisor was killed, or the machine was started anew. Start it: scoring service reload {}"
@@ -62,6 +64,11 @@ class LocalHost:
         app = self.app(service)
         if os.path.isdir(app):  # of a revision that has been here before
             return Plan((f"use the files in {app}", start), {"server.json": self.preview(service, "")})
+        if service.image:
+            return Plan(
+                (f"unpack the layers of {service.image} that are ours into {app}", start),
+                {"server.json": self.preview(service, "")},
+            )
         context = self.context(service)
         files = [file.path for file in (*context.code, *(file for model in context.models for file in model.files))]
         own = needs_own(context)
@@ -91,12 +98,15 @@ class LocalHost:
     def spec(self, service: Service, python: str) -> dict[str, Any]:
         """What the supervisor runs."""
         app = self.app(service)
-        environ = {**service.environ, "SERVICE_NAME": service.name, "SCORING_HOST": "127.0.0.1"}
+        inside = image_environ(self.workspace, service.image) if service.image else {}
+        environ = {**inside, **service.environ, "SERVICE_NAME": service.name, "SCORING_HOST": "127.0.0.1"}
         for name in MOVED:
             if environ.get(name, "").startswith(APP_ROOT):
                 environ[name] = app + environ[name][len(APP_ROOT) :]
         if service.auth != "none":
             environ |= {"SCORING_AUTH": service.auth, "SCORING_KEYS_DIR": self.folder.path("keys")}
+        if service.image:
+            environ["PYTHONPATH"] = os.path.join(app, PACKAGES, "lib", "python{}.{}".format(*sys.version_info), SITE)
         settings = Settings.load(environ, cwd=app)
         return {
             "revision": service.revision,
@@ -128,15 +138,10 @@ class LocalHost:
         app = self.app(service)
         if os.path.isdir(app):
             return self.python_of(service)
-        context = self.context(service)
-        for note in context.notes:
-            progress(note)
-        python = self.own_python(context, progress) if needs_own(context) else sys.executable
-        progress(f"writing files to {app}")
         unfinished = f"{app}.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         try:
-            materialise(context, unfinished)
+            python = (self.from_image if service.image else self.from_context)(service, unfinished, progress)
             with open(os.path.join(unfinished, ".python"), "w") as file:
                 file.write(python if python != sys.executable else "")
             os.rename(unfinished, app)
@@ -144,6 +149,25 @@ class LocalHost:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
         return python
+
+    def from_context(self, service: Service, folder: str, progress: Progress) -> str:
+        context = self.context(service)
+        for note in context.notes:
+            progress(note)
+        python = self.own_python(context, progress) if needs_own(context) else sys.executable
+        progress(f"writing files to {self.app(service)}")
+        materialise(context, folder)
+        return python
+
+    def from_image(self, service: Service, folder: str, progress: Progress) -> str:
+        progress(f"unpacking {service.image}; what its base brings is not used without an engine")
+        version = unpack_image(self.workspace, service.image, folder)
+        if version not in ("", "{}.{}".format(*sys.version_info)):
+            raise PackagingError(
+                f"{service.image} has packages for Python {version}, and this is {sys.version.split()[0]}. Deploy it "
+                f"with a Python {version}, or to a container engine (computeType aci)."
+            )
+        return sys.executable
 
     def python_of(self, service: Service) -> str:
         """The environment may have been removed with the cache: then it is made again."""
