@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from scoring_runtime.errors import TargetError
-
 if TYPE_CHECKING:
     from scoring_runtime.deploy.service import Service
     from scoring_runtime.deploy.targets.base import Target
@@ -28,8 +26,20 @@ def iot(workspace: Workspace, service: Service) -> Target:
     return IotEdgeTarget(Edge(**attached(workspace, service)))
 
 
-def none_yet(workspace: Workspace, service: Service) -> Target:
-    raise TargetError(f"{service.name}: no host of the kind {service.compute_type!r} can be reached from here yet.")
+def aci(workspace: Workspace, service: Service) -> Target:
+    from scoring_runtime.deploy.model import Model
+    from scoring_runtime.deploy.targets.aci.host import ContainerHost
+    from scoring_runtime.deploy.targets.aci.target import AciTarget
+
+    sizes = {name: int(Model(workspace, id=name).record["size"]) for name in service.models}
+    return AciTarget(ContainerHost(**attached(workspace, service)), model_bytes=sizes)
+
+
+def kubernetes(workspace: Workspace, service: Service) -> Target:
+    from scoring_runtime.deploy.targets.kubernetes.settings import cluster_of
+    from scoring_runtime.deploy.targets.kubernetes.target import KubernetesTarget
+
+    return KubernetesTarget(cluster_of(attached(workspace, service)), service.deployment.namespace or "")
 
 
 def attached(workspace: Workspace, service: Service) -> dict[str, Any]:
@@ -42,9 +52,9 @@ def attached(workspace: Workspace, service: Service) -> dict[str, Any]:
 
 TARGETS: dict[str, Callable[[Workspace, Service], Target]] = {
     "local": local,
-    "aci": none_yet,
-    "aks": none_yet,
-    "aksendpoint": none_yet,
+    "aci": aci,
+    "aks": kubernetes,
+    "aksendpoint": kubernetes,
     "iot": iot,
 }
 

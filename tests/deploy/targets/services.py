@@ -11,7 +11,7 @@ from scoring_runtime.deploy.deployment_config import AciDeployment, AksDeploymen
 from scoring_runtime.deploy.service import Secrets, Service
 
 GOLDEN = Path(__file__).parent / "golden"
-KEYS = Secrets(primary_key="first-key", secondary_key="second-key")
+KEYS = Secrets(primary_key="first-key-of-the-service", secondary_key="second-key-of-the-service")
 TLS = Secrets(tls_certificate="-----BEGIN CERTIFICATE-----\nMII=\n", tls_key="-----BEGIN PRIVATE KEY-----\nMII=\n")
 
 

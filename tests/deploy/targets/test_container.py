@@ -40,7 +40,7 @@ def test_secrets_are_apart_from_the_environment_and_from_repr() -> None:
 
     container = container_of(service)
 
-    assert container.keys == {"primaryKey": "first-key", "secondaryKey": "second-key"}
+    assert container.keys == {"primaryKey": KEYS.primary_key, "secondaryKey": KEYS.secondary_key}
     assert container.secret_environ == {"AML_APP_INSIGHTS_KEY": "telemetry-key"}
     assert container.environ["AML_APP_INSIGHTS_ENABLED"] == "true"
     assert not [word for word in ("telemetry-key", "first-key") if word in f"{container}{container.environ}"]

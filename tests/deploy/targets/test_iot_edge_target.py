@@ -91,7 +91,7 @@ def test_apply_sets_the_manifest_from_a_file_that_only_we_read(az: Az) -> None:
     assert call.startswith("iot edge set-modules --hub-name my-hub --device-id camera-1 --content /")
     assert stat.S_IMODE(int((az.folder / "mode").read_text(), 8)) == 0o600
     assert az.content["$edgeAgent"]["properties.desired"]["modules"]["iris"]["env"]["SCORING_PRIMARY_KEY"] == {
-        "value": "first-key"
+        "value": KEYS.primary_key
     }
 
 

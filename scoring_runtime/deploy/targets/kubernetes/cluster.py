@@ -70,6 +70,7 @@ class Cluster:
     placement: Placement = field(default_factory=Placement)
     callers: tuple[Mapping[str, str], ...] = ()  # labels of namespaces that may connect; none given: all may
     annotations: Mapping[str, str] = field(default_factory=dict)  # put on every object
+    force: bool = False  # take over fields that another manager has set
 
     def __post_init__(self) -> None:
         one_of("workload", self.workload, WORKLOADS)

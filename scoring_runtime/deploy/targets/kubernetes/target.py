@@ -1,0 +1,140 @@
+"""The Kubernetes host: documents are applied with our name on them, what is no longer wanted goes, states come back."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from scoring_runtime.deploy.targets.base import Plan, Progress, Status
+from scoring_runtime.deploy.targets.kubernetes.api import Api, Forbidden
+from scoring_runtime.deploy.targets.kubernetes.checks import key_of, problems, refused_changes
+from scoring_runtime.deploy.targets.kubernetes.config import hidden
+from scoring_runtime.deploy.targets.kubernetes.differences import differences
+from scoring_runtime.deploy.targets.kubernetes.documents import documents, file_name, kubernetes_yaml
+from scoring_runtime.deploy.targets.kubernetes.kinds import KINDS
+from scoring_runtime.deploy.targets.kubernetes.labels import owned_by, selector
+from scoring_runtime.deploy.targets.kubernetes.network import public_path
+from scoring_runtime.deploy.targets.kubernetes.observed import crashed, current_pods, state_of
+from scoring_runtime.deploy.targets.kubernetes.pod import CONTAINER
+from scoring_runtime.errors import TargetError
+
+if TYPE_CHECKING:
+    from scoring_runtime.deploy.service import Service
+    from scoring_runtime.deploy.targets.kubernetes.cluster import Cluster
+
+__all__ = ["KubernetesTarget"]
+
+CRASH_LINES = 200
+Document = dict[str, Any]
+
+
+class KubernetesTarget:
+    """One namespace of a cluster that is there."""
+
+    def __init__(self, cluster: Cluster, namespace: str = "") -> None:
+        self.cluster = cluster
+        self.namespace = namespace
+
+    @cached_property
+    def api(self) -> Api:
+        return Api(self.cluster, self.namespace)
+
+    def plan(self, service: Service) -> Plan:
+        """Files for `kubectl apply -f`, but with stars for secrets."""
+        made = checked(service, self.cluster)
+        steps = tuple(f"Apply {document['kind']} {document['metadata']['name']}." for document in made)
+        return Plan(
+            (*steps, "Delete what earlier revisions had and this one has not."),
+            {file_name(document): kubernetes_yaml([hidden(document)]) for document in made},
+        )
+
+    def diff(self, service: Service) -> dict[str, list[str]]:
+        """What apply() would change, asked of the cluster by a dry run: object -> changes."""
+        live = {key_of(document): document for document in self.live(service)}
+        wanted = checked(service, self.cluster)
+        result = {}
+        for document in wanted:
+            if found := differences(live.get(key_of(document)), self.api.apply(document, dry_run=True)):
+                result[title(document)] = found
+        for gone in live.keys() - {key_of(document) for document in wanted}:
+            result[title(live[gone])] = ["deleted"]
+        return result
+
+    def apply(self, service: Service, progress: Progress) -> None:
+        wanted = checked(service, self.cluster)
+        self.api.needs_namespace()
+        live = {key_of(document): document for document in self.live(service)}
+        refused = [text for one in wanted for text in refused_changes(live.get(key_of(one), one), one)]
+        if refused:
+            raise TargetError(f"{service.name}: the cluster would refuse this update: {'; '.join(refused)}.")
+        for document in wanted:
+            progress(f"{'changing' if key_of(document) in live else 'creating'} {title(document)}")
+            self.api.apply(document)
+        keep = {key_of(document) for document in wanted}
+        for key, document in live.items():
+            if key not in keep:
+                progress(f"deleting {title(document)}")
+                self.api.delete(document)
+
+    def live(self, service: Service) -> list[Document]:
+        """All objects of the service that we made, whatever the kind."""
+        found = []
+        for version, kind in KINDS:
+            try:
+                found += self.api.list(version, kind, owned_by(service.name))
+            except Forbidden:
+                continue  # a kind that we may not see we have not made
+        return found
+
+    def status(self, service: Service) -> Status:
+        deployment = self.api.read("apps/v1", "Deployment", service.name)
+        if deployment is None:
+            return state_of(None, (), {}, None)
+        pods = current_pods(deployment, self.pods(service))
+        logs = {pod["metadata"]["name"]: self.crash_log(pod) for pod in pods if crashed(pod)}
+        return state_of(deployment, pods, logs, self.scoring_uri(service))
+
+    def pods(self, service: Service) -> list[Document]:
+        labels = ",".join(f"{name}={value}" for name, value in selector(service.name).items())
+        return sorted(self.api.list("v1", "Pod", labels), key=lambda pod: str(pod["metadata"]["name"]))
+
+    def crash_log(self, pod: Document) -> str:
+        """Of the container that crashed; of the one that runs now where that is gone."""
+        name = pod["metadata"]["name"]
+        return self.api.logs(name, CONTAINER, CRASH_LINES, True) or self.api.logs(name, CONTAINER, CRASH_LINES)
+
+    def logs(self, service: Service, lines: int, init: bool = False) -> str:
+        """Of all replicas; each line says of which, where there are several."""
+        pods = [pod["metadata"]["name"] for pod in self.pods(service)]
+        texts = {pod: self.api.logs(pod, CONTAINER, lines) for pod in pods}
+        if len(texts) < 2:
+            return "".join(texts.values())
+        return "".join(f"{pod} {line}\n" for pod, text in texts.items() for line in text.splitlines())
+
+    def delete(self, service: Service, progress: Progress) -> None:
+        for document in self.live(service):
+            progress(f"deleting {title(document)}")
+            self.api.delete(document)
+
+    def scoring_uri(self, service: Service) -> str | None:
+        """From outside where there is a way in, else inside the cluster."""
+        route = self.cluster.route
+        if route.kind != "none" and route.host:
+            tls = service.secrets.tls_certificate or route.gateway
+            return f"{'https' if tls else 'http'}://{route.host}{public_path(service.name)}/score"
+        found = self.api.read("v1", "Service", service.name) or {}
+        scheme = "https" if service.secrets.tls_certificate and route.kind == "none" else "http"
+        for ingress in found.get("status", {}).get("loadBalancer", {}).get("ingress", []):
+            return f"{scheme}://{ingress.get('hostname') or ingress.get('ip')}/score"
+        return f"{scheme}://{service.name}.{self.api.namespace}.svc/score"
+
+
+def checked(service: Service, cluster: Cluster) -> list[Document]:
+    made = documents(service, cluster)
+    if found := problems(made):
+        raise TargetError(f"{service.name}: a cluster would not run this: {'; '.join(found)}.")
+    return made
+
+
+def title(document: Document) -> str:
+    return f"{document['kind']} {document['metadata']['name']}"
