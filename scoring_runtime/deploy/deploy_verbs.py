@@ -12,6 +12,7 @@ from scoring_runtime.deploy.config_rules import OBJECT, Rule
 from scoring_runtime.deploy.deploying import Wish, deployment_for, ids_of, new_revision
 from scoring_runtime.deploy.deployment_config import Deployment, LocalDeployment
 from scoring_runtime.deploy.names import check_service_name
+from scoring_runtime.deploy.no_code import no_code_config, sole_model, with_resources
 from scoring_runtime.deploy.service import Service
 from scoring_runtime.deploy.service_folder import ServiceFolder
 from scoring_runtime.deploy.service_image import with_planned_image
@@ -104,18 +105,17 @@ def wish_for(
     if inference_config is not None and (OBJECT.holds(inference_config) or isinstance(inference_config, str)):
         raise ConfigError("inference_config", inference_config, "an InferenceConfig", "Read a file with from_file().")
     config = inference_config
+    deployment = deployment_for(deployment_config, deployment_target) or LocalDeployment()
     if config is None and image is None:
-        config = without_code(workspace, models)
+        model = sole_model(workspace, models)
+        config = no_code_config(model)
+        deployment = deployment if deployment_config else with_resources(deployment, model)
     return Wish(
         models=ids_of(workspace, models),
         inference_config=config,
-        deployment=deployment_for(deployment_config, deployment_target) or LocalDeployment(),
+        deployment=deployment,
         image=None if image is None else getattr(image, "id", image),
     )
-
-
-def without_code(workspace: Workspace, models: Sequence[Any]) -> InferenceConfig:
-    raise ConfigError("inference_config", None, "an InferenceConfig", "Name the script: InferenceConfig('score.py').")
 
 
 class DeployVerbs:

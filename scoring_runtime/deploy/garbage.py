@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["named_blobs"]
 
 HEX = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
-KINDS = ("models", "environments", "images", "services")
+KINDS = ("models", "environments", "images")
 LARGEST_MANIFEST = 4 << 20  # bytes; registries refuse larger ones
 
 

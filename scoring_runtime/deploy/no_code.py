@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
 
 import scoring_runtime
 from scoring_runtime.deploy.conda import CondaDependencies
 from scoring_runtime.deploy.environment import Environment
 from scoring_runtime.deploy.inference_config import InferenceConfig
+from scoring_runtime.deploy.model import Model
 from scoring_runtime.errors import NoScript
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from scoring_runtime.deploy.deployment_config import Deployment
+    from scoring_runtime.deploy.workspace import Workspace
 
-    from scoring_runtime.deploy.model import Model
-
-__all__ = ["no_code_config"]
+__all__ = ["no_code_config", "sole_model", "with_resources"]
 
 # Framework -> script, the package whose version the model's is, and what else the script imports.
 SCRIPTS = {
@@ -25,11 +27,20 @@ SCRIPTS = {
 }
 
 
-def no_code_config(models: Sequence[Model]) -> InferenceConfig:
-    """What serves the one model where there is no inference config. Raises NoScript."""
+def sole_model(workspace: Workspace, models: Sequence[Any]) -> Model:
+    """The one model, given as such, or by name or id. Raises NoScript and ModelNotFound."""
     if len(models) != 1:
-        raise NoScript(f"{len(models)} models", f"exactly one model of the frameworks {' and '.join(SCRIPTS)}")
-    model = models[0]
+        raise NoScript(f"{len(models)} models", f"exactly one model of the framework {' or '.join(SCRIPTS)}")
+    if not isinstance(models[0], str):
+        model: Model = models[0]
+        return model
+    if ":" not in models[0] and os.path.exists(models[0]):
+        raise NoScript(f"the path {models[0]}", "a registered model, whose framework is known")
+    return Model(workspace, id=models[0]) if ":" in models[0] else Model(workspace, models[0])
+
+
+def no_code_config(model: Model) -> InferenceConfig:
+    """What serves the model where there is no inference config. Raises NoScript."""
     if model.model_framework not in SCRIPTS:
         of = f"of the framework {model.model_framework}" if model.model_framework else "without a framework"
         raise NoScript(f"the model {model.id} {of}", f"a model registered with model_framework {' or '.join(SCRIPTS)}")
@@ -40,6 +51,16 @@ def no_code_config(models: Sequence[Model]) -> InferenceConfig:
     first = f"{package}=={pinned}" if pinned else package
     environment.python.conda_dependencies = CondaDependencies.create(pip_packages=["azureml-defaults", first, *more])
     return InferenceConfig(script_path(script), environment=environment)
+
+
+def with_resources(deployment: Deployment, model: Model) -> Deployment:
+    """What the model was registered to need, where a deployment has room to say it and nobody did."""
+    wanted = model.resource_configuration
+    if wanted is None:
+        return deployment
+    asked = {"cpu_cores": wanted.cpu, "memory_gb": wanted.memory_in_gb, "gpu_cores": wanted.gpu}
+    known = {field.name for field in fields(deployment)}
+    return replace(deployment, **{name: value for name, value in asked.items() if value is not None and name in known})
 
 
 def script_path(name: str) -> str:

@@ -17,7 +17,7 @@ from scoring_runtime.deploy.environment import ContainerRegistry
 from scoring_runtime.deploy.image import Image
 from scoring_runtime.deploy.image_build import build_image
 from scoring_runtime.deploy.layout import write_archive
-from scoring_runtime.deploy.no_code import no_code_config
+from scoring_runtime.deploy.no_code import no_code_config, sole_model
 from scoring_runtime.deploy.oci import Platform
 from scoring_runtime.deploy.packaging import BuildContext, build_context
 from scoring_runtime.durable import make_folder
@@ -129,7 +129,7 @@ def package(
     if engine is not None and engine not in ENGINES:
         raise PackagingError(f"--engine: expected one of {', '.join(ENGINES)}, got {engine!r}. Choose one of them.")
     models = list(models)
-    config = inference_config or no_code_config(models)
+    config = inference_config or no_code_config(sole_model(models))
     context = build_context(workspace, models, config, settings_environ)
     folder = workspace.path("packages", uuid.uuid4().hex[:12])
     make_folder(os.path.dirname(folder))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ def users_of(workspace: Workspace, id: str) -> list[str]:
     ]
     services = workspace.path("services")
     for name in sorted(os.listdir(services)) if os.path.isdir(services) else []:
-        if any(id in named_models(path) for path in documents_below(os.path.join(services, name))):
+        if any(id in named_models(path) for path in revisions_of(os.path.join(services, name))):
             users.append(f"service {name}")
     return users
 
@@ -35,13 +34,14 @@ def services_with(workspace: Workspace, image: str) -> list[str]:
     return [
         f"service {name}"
         for name in (sorted(os.listdir(services)) if os.path.isdir(services) else [])
-        if any(document_at(path).get("image") == image for path in documents_below(os.path.join(services, name)))
+        if any(document_at(path).get("image") == image for path in revisions_of(os.path.join(services, name)))
     ]
 
 
-def documents_below(folder: str) -> Iterator[str]:
-    for place, _, files in os.walk(folder):
-        yield from (os.path.join(place, file) for file in files if file.endswith(".json"))
+def revisions_of(service: str) -> list[str]:
+    """All that are kept: a service may go back to each of them."""
+    folder = os.path.join(service, "revisions")
+    return [os.path.join(folder, file) for file in sorted(os.listdir(folder))] if os.path.isdir(folder) else []
 
 
 def named_models(path: str) -> set[str]:

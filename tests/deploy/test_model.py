@@ -434,7 +434,7 @@ def test_a_model_that_is_used_is_not_deleted(ws: Workspace, file: str) -> None:
     model = Model.register(ws, file, "m")
     Model.register(ws, file, "m")
     ws.records("images").add("web", {"models": ["m:1"]})
-    service = Path(ws.path("services", "front"))
+    service = Path(ws.path("services", "front", "revisions"))
     service.mkdir(parents=True)
     (service / "1.json").write_text('{"models": ["m:1"]}')
 

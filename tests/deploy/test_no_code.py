@@ -22,10 +22,13 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from scoring_runtime.deploy import Model, Workspace
-from scoring_runtime.deploy.no_code import no_code_config
-from scoring_runtime.errors import NoScript
+from scoring_runtime.deploy import Model, ResourceConfiguration, Workspace
+from scoring_runtime.deploy.deploy_verbs import wish_for
+from scoring_runtime.deploy.deployment_config import AksDeployment, LocalDeployment
+from scoring_runtime.deploy.no_code import no_code_config, with_resources
+from scoring_runtime.errors import ModelInUse, ModelNotFound, NoScript
 from scoring_runtime.ready_scripts import score_sklearn
+from tests.deploy.local_services import workspace_at
 from tests.serving import Server, until
 
 IRIS = load_iris()
@@ -39,7 +42,7 @@ def served(folder: Path, path: Path, framework: str) -> Iterator[Server]:
     model = Model.register(ws, str(path), "m", model_framework=framework)
     model_dir = folder / "azureml-models" / "m" / "1"
     model.download(str(model_dir))
-    config = no_code_config([model])
+    config = no_code_config(model)
     server = Server(Path(config.entry_script), "--model_dir", str(model_dir), folder=folder)
     try:
         until(server.ready, 60)
@@ -189,8 +192,8 @@ def registered(folder: Path, name: str, framework: str | None, version: str | No
 
 def test_the_environment_has_what_the_model_was_made_with(tmp_path: Path) -> None:
     configs = [
-        no_code_config([registered(tmp_path, "s", "ScikitLearn", "1.5.2")]),
-        no_code_config([registered(tmp_path, "o", "Onnx", "1.3")]),
+        no_code_config(registered(tmp_path, "s", "ScikitLearn", "1.5.2")),
+        no_code_config(registered(tmp_path, "o", "Onnx", "1.3")),
     ]
 
     assert [Path(config.entry_script).name for config in configs] == ["score_sklearn.py", "score_onnx.py"]
@@ -203,7 +206,50 @@ def test_the_environment_has_what_the_model_was_made_with(tmp_path: Path) -> Non
 def test_what_cannot_do_without_a_script_is_named(tmp_path: Path) -> None:
     for framework, said in (("PyTorch", "m:1 of the framework PyTorch"), (None, "m:2 without a framework")):
         with pytest.raises(NoScript, match=f"ScikitLearn or Onnx, got the model {said}. Write a score.py"):
-            no_code_config([registered(tmp_path, "m", framework)])
-    for count in (0, 2):
-        with pytest.raises(NoScript, match=f"expected exactly one model of the frameworks .*, got {count} models"):
-            no_code_config([registered(tmp_path, "s", "Onnx")] * count)
+            no_code_config(registered(tmp_path, "m", framework))
+    ws = Workspace(str(tmp_path / "ws"))
+    for models, said in (([], "0 models"), (["m", "m"], "2 models"), ([__file__], f"the path {__file__}")):
+        with pytest.raises(NoScript, match=f"got {said}. Write a score.py"):
+            Model.deploy(ws, "web", models)
+    with pytest.raises(ModelNotFound):
+        Model.deploy(ws, "web", ["nothing:1"])
+
+
+def test_the_resources_of_the_model_are_asked_for_where_nothing_else_is(tmp_path: Path) -> None:
+    model = registered(tmp_path, "m", "Onnx")
+    model.update(resource_configuration=ResourceConfiguration(cpu=0.5, memory_in_gb=1.5))
+
+    deployment = with_resources(AksDeployment(), model)
+
+    assert deployment == AksDeployment(cpu_cores=0.5, memory_gb=1.5)
+    assert with_resources(LocalDeployment(), model) == LocalDeployment(cpu_cores=0.5, memory_gb=1.5)
+    assert with_resources(AksDeployment(), registered(tmp_path, "other", "Onnx")) == AksDeployment()
+
+
+def test_without_an_inference_config_it_is_the_one_for_the_framework(tmp_path: Path) -> None:
+    model = registered(tmp_path, "m", "Onnx")
+    model.update(resource_configuration=ResourceConfiguration(cpu=0.5))
+
+    for given in (model, "m", "m:1"):
+        wish = wish_for(model.workspace, [given], None, None, None, None)
+        assert wish.models == ("m:1",)
+        assert wish.inference_config is not None
+        assert wish.inference_config.entry_script == no_code_config(model).entry_script
+        assert wish.deployment == LocalDeployment(cpu_cores=0.5)
+    said = wish_for(model.workspace, [model], None, LocalDeployment(port=6001), None, None)
+    assert said.deployment == LocalDeployment(port=6001)
+
+
+@pytest.mark.nightly  # it makes an environment with onnxruntime
+def test_a_model_alone_is_deployed(tmp_path: Path) -> None:
+    with workspace_at(tmp_path / "ws") as ws:
+        Model.register(ws, get_example("sigmoid.onnx"), "sigmoid", model_framework=Model.Framework.ONNX)
+
+        service = Model.deploy(ws, "web", ["sigmoid"])
+        service.wait_for_deployment(timeout_sec=60)
+        answer = service.run(json.dumps({"x": np.zeros((3, 4, 5)).tolist()}))
+
+        with pytest.raises(ModelInUse, match=r"sigmoid:1 is used by service web"):
+            Model(ws, "sigmoid").delete()
+
+    assert answer == {"y": np.full((3, 4, 5), 0.5).tolist()}
