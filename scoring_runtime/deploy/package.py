@@ -129,7 +129,7 @@ def package(
     if engine is not None and engine not in ENGINES:
         raise PackagingError(f"--engine: expected one of {', '.join(ENGINES)}, got {engine!r}. Choose one of them.")
     models = list(models)
-    config = inference_config or no_code_config(sole_model(models))
+    config = inference_config or no_code_config(sole_model(workspace, models))
     context = build_context(workspace, models, config, settings_environ)
     folder = workspace.path("packages", uuid.uuid4().hex[:12])
     make_folder(os.path.dirname(folder))
