@@ -53,17 +53,16 @@ def rows(results: Results, load: str, metric: str) -> list[Results]:
 def delays(results: Results) -> str:
     panels = [
         LinePanel(
-            f"{title}, {load} arrivals",
+            f"{title}, bursty arrivals",
             [
                 Series(metric, COLORS[metric], [(row["rate"], max(row[key], SHORTEST)) for row in found])
                 for metric in ("busy + waiting", "busy")
-                if (found := rows(results, load, metric))
+                if (found := rows(results, "bursty", metric))
             ],
         )
-        for load in ("steady", "bursty")
         for key, title in (("p99", "p99"), ("p999", "p99.9"))
     ]
-    subtitle = "what the autoscaler looks at; cold start 10 s; 0.0001 s stands for nothing; both axes logarithmic"
+    subtitle = "what the autoscaler looks at; cold start 10 s; both axes logarithmic; steady arrivals wait for nothing"
     return line_chart("Time in the queue", subtitle, panels, "requests a second", "seconds")
 
 
@@ -90,11 +89,11 @@ def cost(row: Results, results: Results) -> float:
 
 def nodes(results: Results) -> str:
     series = [
-        Series(load, COLORS[load], [(row["nodes"], row[load]) for row in results["nodes"] if row[load] > 0])
+        Series(load, COLORS[load], [(row["nodes"], row[load] / 1000) for row in results["nodes"] if row[load] > 0])
         for load in ("steady", "bursty")
     ]
     subtitle = "the highest rate at which 99 % wait less than 0.1 s, every replica of every node running"
-    return line_chart("What a cluster carries", subtitle, [LinePanel("", series)], "nodes", "requests a second")
+    return line_chart("What a cluster carries", subtitle, [LinePanel("", series)], "nodes", "1,000 requests a second")
 
 
 def timeline(results: Results) -> str:

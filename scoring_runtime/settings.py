@@ -173,6 +173,7 @@ ROWS: tuple[Row, ...] = (
         str,
         None,
         "prefer: fall back to the processor; require: fail at boot; require-all: for every node of the model.",
+        choices=("prefer", "require", "require-all"),
     ),
     Row(
         "accelerator_options",

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from scoring_runtime.accelerators import ACCELERATORS, CPU, accelerator, parse_options
+from scoring_runtime.accelerators import ACCELERATORS, CPU, POLICIES, accelerator, parse_options
 from scoring_runtime.errors import SettingsError
+from scoring_runtime.settings import ROWS
 
 
 def test_rows_and_their_providers_in_order() -> None:
@@ -28,6 +29,12 @@ def test_providers_are_those_of_onnxruntime() -> None:
     named = {provider for row in ACCELERATORS.values() if not row.emulated for provider in row.providers}
 
     assert named <= set(onnxruntime.get_all_providers())
+
+
+def test_policies_are_those_of_the_setting() -> None:
+    (row,) = [row for row in ROWS if row.name == "accelerator_policy"]
+
+    assert row.choices == POLICIES
 
 
 @pytest.mark.parametrize(

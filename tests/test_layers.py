@@ -17,7 +17,8 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 OURS: dict[str, set[str]] = {
     "errors": set(),
     "settings": {"errors"},
-    "accelerators": {"errors"},
+    "provider_options": {"errors"},
+    "accelerators": {"errors", "provider_options"},
     "threads": set(),
     "emulation": {"errors"},
     "iot": {"errors", "settings"},
@@ -40,6 +41,7 @@ OURS: dict[str, set[str]] = {
 THEIRS: dict[str, set[str]] = {
     "errors": set(),
     "settings": set(),
+    "provider_options": set(),
     "accelerators": set(),
     "threads": set(),
     "emulation": {"numpy", "hls4ml", "qonnx"},

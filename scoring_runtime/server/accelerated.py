@@ -27,6 +27,11 @@ def expect(settings: Settings) -> None:
         row, _, policy = resolve(os.environ)
     except SettingsError as error:
         raise ScriptError(f"The accelerator cannot be set up. {error}") from None
+    if settings.worker_preload and row.name != "cpu" and not row.emulated:
+        raise ScriptError(
+            f"WORKER_PRELOAD=true opens sessions before the workers are forked, and a session on {row.name} does not "
+            "survive that. Set WORKER_PRELOAD=false."
+        )
     if row.name != "cpu":
         logger.info("Accelerator: %s (%s), policy %s", row.name, row.title, policy)
 

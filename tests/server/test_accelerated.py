@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def test_a_fallback_is_told_everywhere(tmp_path: Path) -> None:
     assert answer.json() == [[1, 4], [9, 16], [25, 36]]
     assert (report["accelerator"], report["provider"]) == ("cuda", "CPUExecutionProvider")
     assert report["fell_back"].startswith("CUDAExecutionProvider is not in this onnxruntime")
-    assert 'scoring_accelerator_fallbacks{worker="0"} 1\n' in metrics
+    assert re.search(r'\nscoring_accelerator_fallbacks\{worker="[01]"\} 1\n', metrics)
     assert "cuda is not used: CUDAExecutionProvider is not in this onnxruntime" in server.out() + server.err()
 
 
@@ -77,14 +78,28 @@ def test_settings_of_the_config_file_reach_the_session(tmp_path: Path) -> None:
             "set SCORING_ACCELERATOR=fpga, which is VitisAI",
         ),
         (
+            {"SCORING_ACCELERATOR": "cuda", "WORKER_PRELOAD": "true"},
+            "a session on cuda does not survive that. Set WORKER_PRELOAD=false.",
+        ),
+        (
+            {"SCORING_ACCELERATOR_POLICY": "always"},
+            "SCORING_ACCELERATOR_POLICY: expected one of prefer, require, require-all",
+        ),
+        (
             {"SCORING_ACCELERATOR": "cuda", "SCORING_ACCELERATOR_POLICY": "require"},
             "init() opened no session on it. Open it in init(), with open_session() of scoring_runtime.api.",
         ),
     ],
-    ids=["unknown", "option", "unused"],
+    ids=["unknown", "option", "preloaded", "policy", "unused"],
 )
 def test_boot_refuses(environ: dict[str, str], message: str, tmp_path: Path) -> None:
     assert message in refused(OPENS_NOTHING, tmp_path, **environ)
+
+
+def test_on_the_processor_a_preloaded_session_is_shared(tmp_path: Path) -> None:
+    environ = {"SCORING_ACCELERATOR": "cpu", "WORKER_PRELOAD": "true", "WORKER_COUNT": "2"}
+    with serving(OPENS, tmp_path, **environ) as server:
+        assert [server.post(DATA).json() for _ in range(4)] == 4 * [[[1, 4], [9, 16], [25, 36]]]
 
 
 def test_an_accelerator_that_nothing_uses_is_warned_about(tmp_path: Path) -> None:
