@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,6 +71,7 @@ ONLY: dict[str, set[str]] = {
     "server.boot": {"cli.serve", "server.arbiter", "server.front", "server.worker"},
     "server.routes": {"server.front"},
     "server.protocol": {"server.front"},
+    "server.connection": {"server.protocol"},
     "server.dispatch": {"server.front"},
     "server.runner": {"server.worker", "server.async_runner"},
     "server.async_runner": {"server.runner"},
@@ -81,6 +83,9 @@ ONLY: dict[str, set[str]] = {
     },
 }
 FRONT = (
+    "receiver",
+    "bodies",
+    "connection",
     "front",
     "sockets",
     "secured",
@@ -172,6 +177,7 @@ def complaints(root: Path = ROOT) -> list[str]:
     return found
 
 
+@cache
 def all_imports() -> list[Import]:
     return [one for path in sorted(ROOT.rglob("*.py")) for one in imports_of(path)]
 

@@ -13,7 +13,7 @@ from scoring_runtime.server.bodies import MemoryFile, disk_file
 from scoring_runtime.server.identity import Identity
 
 if TYPE_CHECKING:
-    from scoring_runtime.server.protocol import ScoringProtocol
+    from scoring_runtime.server.connection import Connection
 
 __all__ = ["Call", "error_head", "message_json"]
 
@@ -54,7 +54,7 @@ class Call:
         "written",
     )
 
-    def __init__(self, protocol: ScoringProtocol, method: str, path: str, query: bytes, version: str) -> None:
+    def __init__(self, protocol: Connection, method: str, path: str, query: bytes, version: str) -> None:
         self.protocol = protocol
         self.method = method
         self.path = path

@@ -14,7 +14,7 @@ from scoring_runtime.server.bodies import SPOOL_BYTES, MemoryFile
 
 if TYPE_CHECKING:
     from scoring_runtime.server.call import Call
-    from scoring_runtime.server.protocol import ScoringProtocol
+    from scoring_runtime.server.connection import Connection
 
 __all__ = ["BodyReceiver", "receive"]
 
@@ -22,7 +22,7 @@ __all__ = ["BodyReceiver", "receive"]
 class BodyReceiver(asyncio.BufferedProtocol):
     """Takes the connection over from its protocol until the body is complete, or no longer wanted."""
 
-    def __init__(self, protocol: ScoringProtocol, call: Call, file: MemoryFile, received: int) -> None:
+    def __init__(self, protocol: Connection, call: Call, file: MemoryFile, received: int) -> None:
         self.protocol = protocol
         self.call = call
         self.view = memoryview(file.mapped())[: call.size]
@@ -64,7 +64,7 @@ class BodyReceiver(asyncio.BufferedProtocol):
         self.protocol.resume_writing()
 
 
-def receive(protocol: ScoringProtocol, call: Call, length: int) -> BodyReceiver | None:
+def receive(protocol: Connection, call: Call, length: int) -> BodyReceiver | None:
     """Begin it for a call whose head is read, where that is worth while."""
     bodies = protocol.front.bodies
     if length - call.size <= wire.INLINE_BYTES or length > min(SPOOL_BYTES, bodies.spool_bytes) or call.fd >= 0:

@@ -1,0 +1,214 @@
+"""A connection, whichever way its requests take: who is answered, until when a client may take its time, how it ends.
+
+What a client may do to us (send slowly, send too much, leave, not read) is bounded here, by one deadline a connection
+that the front's sweep looks at.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from scoring_runtime.errors import RequestError, RequestTimeout
+from scoring_runtime.server.call import Call, error_head
+from scoring_runtime.server.receiver import BodyReceiver
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from scoring_runtime.server.auth import Guard
+    from scoring_runtime.server.front import FrontServer
+
+__all__ = ["Connection"]
+
+DISCARD_SECONDS = 5.0
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's, with one deadline, and with answers that need no ASGI."""
+
+    # Set on a subclass for each port, once, by the front.
+    front: FrontServer
+    guard: Guard | None = None
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.call: Call | None = None  # the /score request that is being read
+        self.active: Call | None = None  # the one that is being answered
+        self.deadline = math.inf
+        self.in_head = False
+        self.idle_bytes = 0  # read since the parser had a whole head, or a piece of a body
+        self.read_bytes = 0
+        self.refused = False
+        self.discarding = False
+        self.half_closed = False
+        self.paused_call: Call | None = None
+        self.announced = 0  # bytes of the body that is being read, where its length is known
+        self.receiver: BodyReceiver | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.deadline = time.monotonic() + self.front.header_seconds
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        waiting: list[Any] = [cycle for cycle, _ in self.pipeline]
+        for call in {self.active, self.call, *waiting}:
+            if isinstance(call, Call) and not call.response_complete:
+                call.disconnected = True
+                if call in self.front.early:
+                    self.front.early.remove(call)
+                if call.received:
+                    self.front.dispatcher.gone(call)
+                else:
+                    call.release()
+        self.active = self.call = None
+        super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client sends no more. It may still read, unless its request only waits in the queue."""
+        self.half_closed = True
+        call = self.active
+        if call is None or call.response_complete or self.scheme == "https":  # TLS has no half
+            return False
+        return call.id in self.front.dispatcher.flying
+
+    def renew_parser(self) -> None:
+        """The rest of the message was not the parser's to read."""
+        if self.parser is not None:
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+
+    def stop_receiving(self, call: Call) -> None:
+        """Its answer came before its end; what still arrives is thrown away."""
+        if self.receiver is not None and self.receiver.call is call:
+            self.receiver.stop()
+            self.call = None
+            self.discarding = True
+
+    # answers
+
+    def start(self, status: int, keep_alive: bool) -> bytes:
+        line = STATUS_LINE.get(status) or b"HTTP/1.1 %d UNKNOWN\r\n" % status
+        return line + (self.front.base_lines if keep_alive else self.front.closing_lines)
+
+    def call_complete(self, call: Call) -> None:
+        if call.received:
+            self.after_answer(call)
+        else:  # the answer came before the end of the request
+            self.discarding = True
+            self.deadline = time.monotonic() + DISCARD_SECONDS
+
+    def after_answer(self, call: Call) -> None:
+        self.active = None
+        if self.transport.is_closing():
+            return
+        if not call.keep_alive or self.half_closed or self.discarding:
+            self.transport.close()
+            return
+        self.on_response_complete()
+
+    def on_response_complete(self) -> None:
+        """Both ways end here: start what was pipelined, or wait for the next request."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.deadline = time.monotonic() + self.front.keep_alive_seconds
+        if self.front.draining and not self.pipeline:
+            self.deadline = min(self.deadline, time.monotonic() + self.front.linger_seconds)
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            call: Any = cycle
+            if isinstance(call, Call):
+                self.begin_pipelined(call)
+            else:
+                self._start_asgi_task(cycle, app)
+
+    def begin_pipelined(self, call: Call) -> None:
+        self.active = call
+        self.deadline = math.inf
+        if call.refusal is not None:
+            call.fail(call.refusal)
+        elif call.received:
+            self.front.submit(call)
+
+    def log(self, call: Call, status: int, length: int | str | None, sent: int | None) -> None:
+        front = self.front
+        elapsed = time.perf_counter() - call.began
+        if call.path != "/score":
+            if call.path in ("/livez", "/readyz"):
+                return  # probes ask every few seconds, and nobody wants to read it
+            length = ""
+        elif sent is not None:
+            front.metrics.observe(status, elapsed)
+            if status == 431:
+                length = ""  # as it never reached the service
+        path = f"{call.path}?{call.query.decode('latin-1')}" if call.query else call.path
+        referer = agent = "-"
+        for name, value in call.headers:
+            if name == b"user-agent":
+                agent = value.decode("latin-1")
+            elif name == b"referer":
+                referer = value.decode("latin-1")
+        host = self.client[0] if self.client else "-"
+        version = call.version[:3]
+        front.log((time.time(), call.method, path, status, elapsed * 1e3, length, sent, host, version, referer, agent))
+
+    # ending it
+
+    def refuse(self, error: RequestError) -> None:
+        """A last answer on a connection that cannot go on; what still comes is not read."""
+        active = self.active
+        if active is not None and not active.response_complete:
+            active.keep_alive = False
+            if not active.received:
+                self.refused = True
+                active.fail(error)
+        elif self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+        elif not self.transport.is_closing():
+            head, body = error_head(error)
+            self.transport.write(b"%s%s\r\n%s" % (self.start(error.status, False), head, body))
+            self.deadline = time.monotonic() + 0.2
+        self.call = None
+        self.discarding = True
+
+    def sweep(self, now: float) -> None:
+        """The connection's deadline is over: what that means depends on what it was waiting for."""
+        self.deadline = math.inf
+        call = self.active
+        if call is not None and not call.received and not call.response_complete:
+            self.refused = True
+            call.fail(RequestTimeout("The request's body did not arrive in time."))
+        elif self.in_head and not self.discarding:
+            self.refuse(RequestTimeout("The request's headers did not arrive in time."))
+        elif self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            self.transport.close()
+
+    def shutdown(self) -> None:
+        """Draining: the current answer is the last one; an idle connection gets a moment for a request on its way."""
+        if self.active is not None:
+            self.active.keep_alive = False
+        elif self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+        else:
+            self.deadline = min(self.deadline, time.monotonic() + self.front.linger_seconds)  # slow readers of streams
+
+    def pause_stream(self, call: Call) -> None:
+        if self.paused_call is None:
+            self.paused_call = call
+            self.deadline = time.monotonic() + self.front.body_seconds
+            self.front.dispatcher.pause(call, True)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        call, self.paused_call = self.paused_call, None
+        if call is not None:
+            self.deadline = math.inf
+            self.front.dispatcher.pause(call, False)
