@@ -211,12 +211,12 @@ def code_configuration(key: str, value: Any, folder: str) -> Values:
 
 
 def model(key: str, value: Any, folder: str) -> Values:
-    """A local folder or file; a registered model has to be on this machine already, named by --model-dir."""
+    """A local folder or file; a registered model is named, for whoever knows the registry."""
     where = value.get("path") if isinstance(value, Mapping) else value
     if not isinstance(where, str):
         raise SettingsError(key, value, "a path, or a mapping with path")
     if where.startswith("azureml:"):
-        raise SettingsError(key, where, "a path on this machine", "Download the model and give --model-dir instead.")
+        return {"models": (where,)}
     place = os.path.join(folder, where)
     return {"model_dir": os.path.dirname(place) if os.path.isfile(place) else place}
 

@@ -53,6 +53,14 @@ def add_run(verbs: Any) -> None:
     add("--output-format", choices=("text", "csv", "jsonl", "parquet"))
     add("--output-file", metavar="NAME", help="default: parallel_run_step.txt (.csv, .jsonl, .parquet)")
     add("--model-dir", metavar="FOLDER", help="AZUREML_MODEL_DIR")
+    add(
+        "--model",
+        dest="models",
+        action="append",
+        metavar="NAME[:N]",
+        help="a registered model, in its place; repeatable",
+    )
+    add("--workspace", metavar="FOLDER", help="where --model is registered; default: SCORING_WORKSPACE, else yours")
     add("--side-input", dest="side_inputs", action="append", type=pair, metavar="NAME=PATH", help="--NAME PATH")
     add("--error-threshold", type=int, metavar="N", help="failed items that are allowed; -1 (default): any number")
     add("--allowed-failed-count", type=int, metavar="N", help="failed mini-batches that are allowed")
@@ -105,6 +113,12 @@ def job_from(arguments: argparse.Namespace, rest: list[str]) -> Job:
     for name, fix in (("script", "scoring batch run score.py ..."), ("inputs", "--input"), ("output", "--output")):
         if not values.get(name):
             raise SettingsError(name.rstrip("s"), "nothing", "a path", f"Give it: {fix}")
+    models = arguments.models or values.pop("models", None)
+    if models and not arguments.model_dir:
+        from scoring_runtime.cli.batch_models import folder_of
+
+        values["model_dir"] = folder_of(models, arguments.workspace)
+    values.pop("models", None)
     values["arguments"] = (*values.get("arguments", ()), *rest)
     for name in ("inputs", "side_inputs"):
         values[name] = tuple(values.get(name, ()))

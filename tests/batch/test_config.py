@@ -135,7 +135,6 @@ def test_partition_keys_are_a_list(read):
         ("resources: {}\ninstance_count: 1", "instance_count: expected not beside resources"),
         ("settings: {retry_settings: {max_retry: 1}}", r"retry_settings.max_retry: .*max_retries\?"),
         ("code_configuration: {code: x}", r"code_configuration.scoring_script: expected the script's file name"),
-        ("model: azureml:heart:1", "Download the model and give --model-dir"),
         ("model: 3", "model: expected a path"),
         ("a: [", "expected a readable YAML file"),
         ("[1]", "expected a mapping"),
