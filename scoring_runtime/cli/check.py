@@ -92,6 +92,7 @@ def watch(
         told = read_until(reader, time.monotonic() + timeout)
         stages = [json.loads(line) for line in told.splitlines()]
         if stages and (stages[-1]["stage"] == "end" or "error" in stages[-1]):
+            ending(child, timeout)
             return stages, ""
         return stages, ending(child, timeout)
     finally:

@@ -38,7 +38,7 @@ class Teller:
         os.write(self.fd, json.dumps({"stage": stage, **facts}).encode() + b"\n")
 
     def attempt(self, stage: str, action: Callable[[], Any]) -> Any:
-        """Run and time it; SystemExit when it failed, and that is told."""
+        """Run and time it; when it fails that is told, and is the end."""
         self(stage, begun=True)
         began = time.perf_counter()
         try:
@@ -55,7 +55,8 @@ class Teller:
                 where=traceback.format_exc(limit=-3)[-SHOWN:],
                 seconds=time.perf_counter() - began,
             )
-            raise SystemExit(1) from None
+            sys.stdout.flush()
+            os._exit(1)  # a thread that the script has started must not keep us
         self(stage, seconds=time.perf_counter() - began, memory_bytes=peak_bytes())
         return result
 
@@ -93,7 +94,8 @@ def main(argv: list[str]) -> None:
     time.sleep(SETTLE_SECONDS)
     tell("left", threads=threads(), processes=processes(), ports=ports())
     tell("end")
-    os._exit(0)  # a thread that the script left must not keep us
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def sample(declared: Any, body_path: str) -> bytes | None:

@@ -83,7 +83,8 @@ def expanded(lines: Iterable[str]) -> tuple[list[str], bool]:
     for line in lines:
         if package_name(line) == DISTRIBUTION:
             own = True
-            result |= needs(extras_of(line))
+            # Whether callers show tokens is said at deployment, when the packages are chosen already.
+            result |= needs({*extras_of(line), "token"})
         else:
             result.add(line)
     return sorted(result), own

@@ -206,7 +206,12 @@ class Dispatcher:
                 self.completed += 1
                 self.run_ms += (frame[6] - self.run_ms) * 0.2
                 if not call.answered:
-                    call.answer(frame[2], frame[3], self.body_of(call, frame[4], frame[5], fd), frame[7])
+                    try:
+                        body = self.body_of(call, frame[4], frame[5], fd)
+                    except EOFError:  # a script can cut the file that it finds among its descriptors
+                        call.fail(WorkerLost("The worker's answer was cut before it came here."))
+                    else:
+                        call.answer(frame[2], frame[3], body, frame[7])
                 call.release()
         elif call is None:
             pass

@@ -157,9 +157,13 @@ def write_file(chunks: Sequence[bytes], fd: int | None = None) -> int:
 
 
 def read_file(fd: int, size: int) -> bytes:
+    """Its first `size` bytes; EOFError where somebody has cut it."""
     data = os.pread(fd, size, 0)
     while len(data) < size:  # one read is at most 2 GiB
-        data += os.pread(fd, size - len(data), len(data))
+        piece = os.pread(fd, size - len(data), len(data))
+        if not piece:
+            raise EOFError(f"{len(data)} bytes of {size} are there")
+        data += piece
     return data
 
 

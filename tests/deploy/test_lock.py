@@ -321,6 +321,7 @@ def test_own_requirements_stand_for_this_project() -> None:
     nested, _ = expanded(["scoring-runtime[ray]"])
 
     assert (own, "scipy" in plain, "uvicorn>=0.34" in plain) == (True, True, True)
+    assert "pyjwt>=2.10" in plain  # a deployment may ask for tokens later
     assert {one for one in with_pandas if "pandas" in one} == {"pandas>=2.0", "inference-schema[pandas-support]"}
     assert {"ray>=2.40", "pyarrow>=16"} <= set(nested)
     assert not [one for one in (*plain, *nested) if "extra" in one or "scoring-runtime" in one]

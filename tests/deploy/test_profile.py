@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import re
 import socket
@@ -15,7 +16,7 @@ import pytest
 
 from scoring_runtime.cli.sizing import add_plan, add_profile
 from scoring_runtime.deploy.curve import as_svg, as_text
-from scoring_runtime.deploy.open_loop import Caller, Step, percentile
+from scoring_runtime.deploy.open_loop import Caller, Step, offer, percentile
 from scoring_runtime.deploy.profile import Profile, profile_service, recommend, saturated
 from scoring_runtime.errors import TargetError
 from tests.serving import serving, until
@@ -158,6 +159,21 @@ def answer(connection: socket.socket) -> None:
             connection.sendall(ANSWERS[request[:4]])
             if request[:4] == b"GET ":
                 return
+
+
+def test_failures_are_counted_by_what_they_were() -> None:
+    """A service that hangs up, and one that refuses; more requests than connections are kept back."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(300)
+        port = listener.getsockname()[1]
+        silent = asyncio.run(offer(Caller(f"http://127.0.0.1:{port}", b"{}", timeout=0.3), 3000, 0.2))
+    gone = asyncio.run(offer(Caller(f"http://127.0.0.1:{port}", b"{}"), 50, 0.1))
+
+    assert (silent.answered, gone.answered, gone.achieved) == (0, 0, 0.0)
+    assert silent.failures["TimeoutError"] == silent.sent
+    assert silent.failures["kept back"] == 600 - silent.sent
+    assert gone.failures == {"ConnectionRefusedError": 5, "health": 1}
 
 
 # the verbs

@@ -6,6 +6,8 @@ import json
 import logging
 import os
 import re
+import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ import jwt
 import pytest
 
 from scoring_runtime.deploy.tokens import issue
-from scoring_runtime.errors import RequestError, SettingsError
+from scoring_runtime.errors import DeployError, MissingPackage, RequestError, SettingsError
 from scoring_runtime.server.auth import KNOWN_TOKENS, KeyGuard, TokenGuard, choose_guard
 from scoring_runtime.server.keys import Keys, KeySource, Vault
 from scoring_runtime.settings import Settings
@@ -166,6 +168,16 @@ def test_a_token_says_when_to_get_the_next_one() -> None:
         "aud": "flowers", "iat": 1000, "nbf": 1000, "exp": token.expires, "refresh_after": token.refresh_after,
     }  # fmt: skip
     assert token.token not in repr(token)
+
+
+def test_what_is_missing_for_tokens_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DeployError, match="The token key of flowers has 5 characters, and 32 is the least"):
+        issue("short", "flowers", 0)
+    monkeypatch.setitem(sys.modules, "jwt", None)
+    with pytest.raises(MissingPackage, match=r"pip install 'scoring-runtime\[token\]'"):
+        issue(TOKEN_KEY, "flowers", 0)
+    with pytest.raises(SettingsError, match=r"Install it: pip install 'scoring-runtime\[token\]'"):
+        TokenGuard(Keys(token=TOKEN_KEY), "flowers")
 
 
 def test_without_auth_there_is_no_guard() -> None:
@@ -319,14 +331,26 @@ def test_a_refused_request_leaves_its_connection_in_order(tmp_path: Path) -> Non
     last = good % (PRIMARY.encode(), b"Connection: close\r\n")
     with serving(ECHO, tmp_path, **KEYED) as server:
         answers = raw_exchange(server.port, (refused + body[:34]) * 2 + last)
-        asked_first = raw_exchange(server.port, refused.replace(b"Host", b"Expect: 100-continue\r\nHost"))
-        endless = raw_exchange(server.port, refused.replace(b"Content-Length: 34", b"Transfer-Encoding: chunked"))
+        asked_first = first_answer(server.port, refused.replace(b"Host", b"Expect: 100-continue\r\nHost"))
+        endless = first_answer(server.port, refused.replace(b"Content-Length: 34", b"Transfer-Encoding: chunked"))
 
         assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"401", b"401", b"200"]
         assert b"Connection: close" not in answers.partition(b"HTTP/1.1 200")[0]
         for answer in (asked_first, endless):
             assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"401"]
             assert b"Connection: close\r\n" in answer
+
+
+def first_answer(port: int, data: bytes) -> bytes:
+    """What comes back to a request whose body does not follow."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+        sock.sendall(data)
+        received = b""
+        while not received.endswith(b"}"):
+            piece = sock.recv(4096)
+            assert piece, received
+            received += piece
+        return received
 
 
 def test_tokens_open_a_service_that_wants_tokens(tmp_path: Path) -> None:
@@ -362,7 +386,7 @@ class Caller:
 
     def sees(self, accepted: set[str], refused: set[str]) -> bool:
         a, r = len(self.accepted), len(self.refused)
-        until(lambda: len(self.accepted) + len(self.refused) > a + r + 2 * len(self.keys))
+        until(lambda: len(self.accepted) + len(self.refused) > a + r + 8 * len(self.keys))
         return set(self.accepted[a + 2 :]) == accepted and set(self.refused[r + 2 :]) == refused
 
 

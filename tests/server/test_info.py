@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from scoring_runtime import __version__
+from scoring_runtime.server.usage import usage
 from tests.serving import Server, serving, until
 
 REPORTS = """
@@ -70,3 +71,17 @@ def test_load_counts_busy_slots_and_waiting_requests_of_all_workers(tmp_path: Pa
         until(lambda: samples(server, *names) == dict(zip(names, (2, 2, 2, 1, 1, 1.5), strict=True)))
         (tmp_path / "go").touch()
         assert [one.result().status_code for one in asked] == [200, 200, 200]
+
+
+def test_each_process_says_what_it_uses(tmp_path: Path) -> None:
+    with serving(REPORTS, tmp_path) as server:
+        text = server.client.get("/metrics").text
+
+    for name in ("cpu_seconds_total", "memory_bytes"):
+        found = dict(re.findall(rf"^scoring_{name}{{(.*)}} (\S+)$", text, re.M))
+        assert found.keys() == {'process="arbiter"', 'process="front"', 'process="worker",worker="0"'}
+        assert all(float(value) > 0 for value in found.values())
+
+
+def test_of_a_process_that_is_gone_nothing_is_known() -> None:
+    assert usage(2**22 + 1) is None

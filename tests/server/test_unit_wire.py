@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from scoring_runtime.server import wire
-from scoring_runtime.server.call import FilePool
+from scoring_runtime.server.bodies import Bodies
 from scoring_runtime.server.watch import gone, kill
 
 
@@ -55,18 +55,24 @@ def test_a_file_holds_what_was_written_last_from_its_start() -> None:
     os.close(fd)
 
 
-def test_the_pool_keeps_eight_files() -> None:
-    pool = FilePool()
-    assert pool.take() is None
-    fds = [wire.write_file([]) for _ in range(9)]
-    for fd in fds:
-        pool.give(fd)
-    assert pool.fds == fds[:8]
+def test_eight_files_are_kept_for_the_next_bodies() -> None:
+    bodies = Bodies(limit_bytes=1000)
+    files = [bodies.take() for _ in range(9)]
+    for file in files:
+        bodies.give(file)
+    assert bodies.files == files[:8]
     with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(fds[8])
-    assert pool.take() == fds[7]
-    for fd in fds[:8]:
-        os.close(fd)
+        os.fstat(files[8].fd)
+    assert bodies.take() is files[7]
+    for file in files[:8]:
+        os.close(file.fd)
+
+
+def test_a_file_that_was_cut_ends_the_reading() -> None:
+    fd = wire.write_file([b"short"])
+    with pytest.raises(EOFError, match="5 bytes of 6 are there"):
+        wire.read_file(fd, 6)
+    os.close(fd)
 
 
 def test_a_region_is_occupied_told_beaten_and_cleared() -> None:
