@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from scoring_runtime.deploy.targets.host_settings import made
+
 if TYPE_CHECKING:
     from scoring_runtime.deploy.service import Service
     from scoring_runtime.deploy.targets.base import Target
@@ -22,31 +24,45 @@ def local(workspace: Workspace, service: Service) -> Target:
 def iot(workspace: Workspace, service: Service) -> Target:
     from scoring_runtime.deploy.targets.iot_edge.edge import Edge
     from scoring_runtime.deploy.targets.iot_edge.target import IotEdgeTarget
+    from scoring_runtime.deploy.targets.published import Published
 
-    return IotEdgeTarget(Edge(**attached(workspace, service)))
+    settings = attached(workspace, service)
+    registry = settings.pop("registry", "")
+    return Published(IotEdgeTarget(made(Edge, settings)), workspace, registry)
 
 
 def aci(workspace: Workspace, service: Service) -> Target:
     from scoring_runtime.deploy.model import Model
     from scoring_runtime.deploy.targets.aci.host import ContainerHost
     from scoring_runtime.deploy.targets.aci.target import AciTarget
+    from scoring_runtime.deploy.targets.published import LOCAL, Published, archive_of
 
+    settings = attached(workspace, service)
+    registry = settings.pop("registry", LOCAL)
     sizes = {name: int(Model(workspace, id=name).record["size"]) for name in service.models}
-    return AciTarget(ContainerHost(**attached(workspace, service)), model_bytes=sizes)
+    host = made(ContainerHost, settings)
+    target = AciTarget(host, archive=lambda image: archive_of(workspace, image), model_bytes=sizes)
+    return Published(target, workspace, registry)
 
 
 def kubernetes(workspace: Workspace, service: Service) -> Target:
     from scoring_runtime.deploy.targets.kubernetes.settings import cluster_of
     from scoring_runtime.deploy.targets.kubernetes.target import KubernetesTarget
+    from scoring_runtime.deploy.targets.published import Published
 
-    return KubernetesTarget(cluster_of(attached(workspace, service)), service.deployment.namespace or "")
+    settings = attached(workspace, service)
+    registry = settings.pop("registry", "")
+    target = KubernetesTarget(cluster_of(settings), service.deployment.namespace or "")
+    return Published(target, workspace, registry)
 
 
 def attached(workspace: Workspace, service: Service) -> dict[str, Any]:
-    """The settings of the compute target that the deployment names; none without one."""
+    """The settings of the compute target that the deployment names, or that is named like its kind; else none."""
     from scoring_runtime.deploy.compute import ComputeTarget
 
     name = getattr(service.deployment, "compute_target_name", None)
+    if name is None and service.compute_type in [one.name for one in ComputeTarget.list(workspace)]:
+        name = service.compute_type
     return dict(ComputeTarget(workspace, name).settings) if name else {}
 
 

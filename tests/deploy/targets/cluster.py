@@ -11,6 +11,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -65,12 +66,8 @@ class Cluster:
         _, plural, namespace, name = key
         if wanted["metadata"]["name"] != name or wanted["metadata"].get("namespace", namespace) != namespace:
             raise Refused(400, "the name of the object does not match the name on the URL")
-        try:
-            kubernetes_validate.validate(wanted, self.version, strict=True)
-        except kubernetes_validate.SchemaNotFoundError:
-            pass
-        except kubernetes_validate.ValidationError as error:
-            raise Refused(422, f"{wanted['kind']} {name} is invalid: {error.message}") from None
+        if message := complaint(json.dumps(wanted), self.version):
+            raise Refused(422, f"{wanted['kind']} {name} is invalid: {message}")
         live = self.objects.get(key)
         if live is not None and plural == "deployments" and live["spec"]["selector"] != wanted["spec"]["selector"]:
             raise Refused(422, f'Deployment.apps "{name}" is invalid: spec.selector: field is immutable')
@@ -94,6 +91,18 @@ class Cluster:
             result["metadata"]["generation"] = result["metadata"].get("generation", 0) + 1
             self.objects[key] = result
         return self.objects[key]
+
+
+@cache
+def complaint(document: str, version: str) -> str:
+    """Of the official schemas; empty for an object that fits, or of a kind that has none there."""
+    try:
+        kubernetes_validate.validate(json.loads(document), version, strict=True)
+    except kubernetes_validate.SchemaNotFoundError:
+        return ""
+    except kubernetes_validate.ValidationError as error:
+        return str(error.message)
+    return ""
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

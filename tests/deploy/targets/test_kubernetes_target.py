@@ -383,5 +383,5 @@ def test_a_cluster_is_made_of_plain_settings() -> None:
     assert cluster_of(settings) == Cluster(
         context="prod", route=Route("gateway", gateway="infra/public"), callers=({"a": "b"},)
     )
-    with pytest.raises(TargetError, match=r"route\.hosts: no setting of a cluster has this name; there are: kind"):
+    with pytest.raises(TargetError, match=r"route\.hosts: no setting of this host has this name; there are: kind"):
         cluster_of({"route": {"hosts": "x"}})

@@ -15,7 +15,7 @@ __all__ = ["CONTAINER", "container_document", "pod_template", "port_name"]
 
 CONTAINER = "inference-server"
 LEAVING_SECONDS = 5  # between "no longer an endpoint" and SIGTERM: time for every proxy to notice
-USER = 65532  # by number: the kubelet can check that it is not root
+USER = 1000  # that our images have; by number, so that the kubelet can check that it is not root
 Document = dict[str, Any]
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
+from scoring_runtime.deploy.targets.host_settings import made
 from scoring_runtime.deploy.targets.kubernetes.cluster import Cluster, Placement, Route, Scaling
-from scoring_runtime.errors import TargetError
 
 __all__ = ["cluster_of"]
 
@@ -24,11 +23,3 @@ def part(name: str, value: Any) -> Any:
     if name in PARTS and isinstance(value, Mapping):
         return made(PARTS[name], value, f"{name}.")
     return tuple(value) if isinstance(value, list) else value
-
-
-def made(kind: Any, values: Mapping[str, Any], prefix: str) -> Any:
-    known = [field.name for field in fields(kind)]
-    for name in values:
-        if name not in known:
-            raise TargetError(f"{prefix}{name}: no setting of a cluster has this name; there are: {', '.join(known)}.")
-    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})

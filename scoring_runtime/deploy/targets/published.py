@@ -1,0 +1,91 @@
+"""An image of the workspace where a host finds it: pushed to the host's registry, or loaded into its engine."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from scoring_runtime.deploy.image import Image
+from scoring_runtime.deploy.layout import write_archive
+from scoring_runtime.deploy.targets.base import Plan, Progress, Status, Target
+from scoring_runtime.errors import TargetError
+
+if TYPE_CHECKING:
+    from scoring_runtime.deploy.service import Service
+    from scoring_runtime.deploy.workspace import Workspace
+
+__all__ = ["LOCAL", "Published", "archive_of"]
+
+LOCAL = "localhost/scoring"  # where an engine keeps what was loaded into it
+OURS = re.compile(
+    r"[a-z0-9][a-z0-9.-]*:\d+"
+)  # name:version of the workspace; a reference has a / or no version of ours
+CHUNK = 1024 * 1024
+
+
+class Published:
+    """A host whose images come from a registry: `registry.example/team`. It is told references, never our names."""
+
+    def __init__(self, target: Target, workspace: Workspace, registry: str) -> None:
+        self.target = target
+        self.workspace = workspace
+        self.registry = registry.rstrip("/")
+
+    def plan(self, service: Service) -> Plan:
+        if OURS.fullmatch(service.image) and not self.registry:
+            plan = self.target.plan(service)
+            return Plan((without_registry(service), *plan.steps), plan.documents)
+        return self.target.plan(self.placed(service))
+
+    def apply(self, service: Service, progress: Progress) -> None:
+        placed = self.placed(service)
+        if placed.image != service.image and self.registry != LOCAL:
+            progress(f"pushing {placed.image}")
+            Image(self.workspace, id=service.image).push(placed.image)
+        self.target.apply(placed, progress)
+
+    def status(self, service: Service) -> Status:
+        return self.target.status(service)
+
+    def logs(self, service: Service, lines: int, init: bool = False) -> str:
+        return self.target.logs(service, lines, init)
+
+    def delete(self, service: Service, progress: Progress) -> None:
+        self.target.delete(service, progress)
+
+    def placed(self, service: Service) -> Service:
+        """With a reference that the host can pull. Raises TargetError."""
+        if not OURS.fullmatch(service.image):
+            return service
+        if not self.registry:
+            raise TargetError(without_registry(service))
+        return replace(service, image=f"{self.registry}/{service.image}")
+
+
+def without_registry(service: Service) -> str:
+    return (
+        f"{service.name}: the host cannot pull {service.image} from this workspace. Attach the compute target with "
+        "registry='registry.example/team', to which images are pushed; or push it yourself (scoring image push) and "
+        "deploy from that reference."
+    )
+
+
+def archive_of(workspace: Workspace, reference: str) -> Iterator[bytes] | None:
+    """What `docker load` takes, for a reference below LOCAL; None for any other."""
+    if not reference.startswith(f"{LOCAL}/"):
+        return None
+    image = Image(workspace, id=reference.removeprefix(f"{LOCAL}/"))
+    return archive(workspace, image, reference)
+
+
+def archive(workspace: Workspace, image: Image, reference: str) -> Iterator[bytes]:
+    with tempfile.TemporaryDirectory(prefix="scoring-load-") as folder:
+        path = os.path.join(folder, "image.tar")
+        write_archive(workspace.blobs, image.descriptor, path, reference, for_docker=True)
+        with open(path, "rb") as file:
+            while chunk := file.read(CHUNK):
+                yield chunk
