@@ -34,9 +34,11 @@ def sole_model(workspace: Workspace, models: Sequence[Any]) -> Model:
     if not isinstance(models[0], str):
         model: Model = models[0]
         return model
-    if ":" not in models[0] and os.path.exists(models[0]):
+    if ":" in models[0]:
+        return Model(workspace, id=models[0])
+    if os.path.exists(models[0]) and not workspace.records("models").versions(models[0]):
         raise NoScript(f"the path {models[0]}", "a registered model, whose framework is known")
-    return Model(workspace, id=models[0]) if ":" in models[0] else Model(workspace, models[0])
+    return Model(workspace, models[0])
 
 
 def no_code_config(model: Model) -> InferenceConfig:

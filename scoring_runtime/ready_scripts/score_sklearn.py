@@ -90,7 +90,7 @@ def as_model_wants(data: Any) -> Any:
         return pd.DataFrame(data, columns=names)
     frame = pd.DataFrame(data)
     if names is None:
-        return frame
+        return frame.to_numpy()
     missing = [name for name in names if name not in frame]
     if missing:
         raise ValueError(f"data: rows lack {', '.join(missing)}")

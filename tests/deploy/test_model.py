@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from scoring_runtime.deploy import Model, ResourceConfiguration, Workspace
+from scoring_runtime.deploy.locks import locked
 from scoring_runtime.deploy.registration import planned
 from scoring_runtime.errors import (
     BlobCorrupt,
@@ -561,3 +562,41 @@ def test_a_damaged_record_is_named(ws: Workspace, file: str) -> None:
 
     with pytest.raises(DeployError, match=r"models/m/1.json is damaged"):
         Model(ws, "m")
+
+
+def test_a_model_is_deleted_while_others_hold_the_blobs(ws: Workspace, file: str) -> None:
+    """What cannot be removed now is removed by the next that adds."""
+    model = Model.register(ws, file, "m")
+    folder = Path(ws.path("blobs"))
+
+    with locked(str(folder / "lock"), shared=True):
+        model.delete()
+        assert len(blobs_of(ws)) == 1
+    (Path(file).parent / "other").write_text("other")
+    Model.register(ws, str(Path(file).parent / "other"), "n")
+
+    assert blobs_of(ws) == [Model(ws, "n").record["files"][0]["sha256"]]
+
+
+def test_collecting_in_a_workspace_that_is_not_there_yet_removes_nothing(ws: Workspace) -> None:
+    assert ws.blobs.collect() == []
+
+
+def test_a_sample_is_small(ws: Workspace, file: str, tmp_path: Path) -> None:
+    with (tmp_path / "sample").open("wb") as sparse:
+        sparse.truncate((64 << 20) + 1)
+
+    with pytest.raises(ModelError, match="a sample has at most 64 MB"):
+        Model.register(ws, file, "m", sample_input_dataset=tmp_path / "sample")
+
+
+def test_a_records_number_can_be_replaced_but_not_brought_back(ws: Workspace) -> None:
+    records = ws.records("images")
+    records.add("web", {"state": "Creating"})
+
+    records.replace("web", 1, {**records.read("web", 1), "state": "Succeeded"})
+    assert records.read("web", 1) == {"name": "web", "version": 1, "id": "web:1", "state": "Succeeded"}
+    records.remove("web", 1)
+    with pytest.raises(FileNotFoundError):
+        records.replace("web", 1, {"state": "Failed"})
+    assert records.names() == []

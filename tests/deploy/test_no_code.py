@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import joblib
@@ -22,12 +24,13 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+from scoring_runtime.api.response import AMLResponse
 from scoring_runtime.deploy import Model, ResourceConfiguration, Workspace
 from scoring_runtime.deploy.deploy_verbs import wish_for
 from scoring_runtime.deploy.deployment_config import AksDeployment, LocalDeployment
 from scoring_runtime.deploy.no_code import no_code_config, with_resources
 from scoring_runtime.errors import ModelInUse, ModelNotFound, NoScript
-from scoring_runtime.ready_scripts import score_sklearn
+from scoring_runtime.ready_scripts import score_onnx, score_sklearn
 from tests.deploy.local_services import workspace_at
 from tests.serving import Server, until
 
@@ -57,21 +60,22 @@ def sklearn_served(folder: Path, model: Any) -> Any:
 
 
 @contextmanager
-def loaded(path: Path) -> Iterator[Callable[[object], Any]]:
+def loaded(script: ModuleType, path: Path) -> Iterator[Callable[[object], Any]]:
     """The script without a server: what run() returns."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AZUREML_MODEL_DIR", str(path))
-        score_sklearn.init()
-        yield lambda value: score_sklearn.run(json.dumps(value))
+        script.init()
+        yield lambda value: script.run(json.dumps(value))
 
 
-def refusal(server: Server, value: object) -> str:
-    answer = server.post(value)
-    assert answer.status_code == 400, answer.text
-    return answer.text
+def refusal(answer: Any) -> str:
+    """What is said about a request that cannot be scored."""
+    assert isinstance(answer, AMLResponse), answer
+    assert answer.status_code == 400
+    return str(answer.get_data(as_text=True))
 
 
-def test_classifier_answers_probabilities_or_what_is_asked_for(tmp_path: Path) -> None:
+def test_classifier_is_served_as_the_library_scores(tmp_path: Path) -> None:
     model = LogisticRegression(max_iter=500).fit(IRIS.data, IRIS.target)
     rows = ROWS.tolist()
 
@@ -80,21 +84,40 @@ def test_classifier_answers_probabilities_or_what_is_asked_for(tmp_path: Path) -
             answer = server.post({"data": rows, "method": method}).json()
             assert answer == {method: getattr(model, method)(ROWS).tolist()}
         assert server.post({"data": rows}).json() == {"predict_proba": model.predict_proba(ROWS).tolist()}
+        refused = server.post({"data": [[1]]})
+
+    assert refused.status_code == 400
+    assert "X has 1 features, but LogisticRegression is expecting 4" in refused.text
+
+
+def test_what_the_model_cannot_do_is_said(tmp_path: Path) -> None:
+    joblib.dump(LogisticRegression(max_iter=500).fit(IRIS.data, IRIS.target), tmp_path / "model.pkl")
+    rows = ROWS.tolist()
+
+    with loaded(score_sklearn, tmp_path) as run:
+        assert list(run({"data": rows})) == ["predict_proba"]
         for method in ("fit", "set_params", "__class__", "coef_", 1):
-            assert f"method {method!r}: this model has predict, predict_proba" in refusal(
-                server, {"data": rows, "method": method}
-            )
-        assert 'expected {"data": [[...], ...]}' in refusal(server, rows)
-        assert "X has 1 features, but LogisticRegression is expecting 4" in refusal(server, {"data": [[1]]})
-        assert "data: expected rows of the same length" in refusal(server, {"data": [[1], [1, 2]]})
-        assert "predict_proba() takes no nonsense" in refusal(server, {"data": rows, "nonsense": 1})
+            said = refusal(run({"data": rows, "method": method}))
+            assert f"method {method!r}: this model has predict, predict_proba" in said
+        assert 'expected {"data": [[...], ...]}' in refusal(run(rows))
+        assert "data: expected rows of the same length" in refusal(run({"data": [[1], [1, 2]]}))
+        assert "predict_proba() takes no nonsense" in refusal(run({"data": rows, "nonsense": 1}))
+
+
+def test_rows_with_names_for_a_model_without(tmp_path: Path) -> None:
+    model = LinearRegression().fit([[1.0, 2.0], [2.0, 5.0]], [1, 2])
+    joblib.dump(model, tmp_path / "model.pkl")
+
+    with loaded(score_sklearn, tmp_path) as run:
+        assert run({"data": [[1, 2]]})["predict"].tolist() == model.predict([[1, 2]]).tolist()
+        assert run({"data": [{"a": 1, "b": 2}]})["predict"].tolist() == model.predict([[1, 2]]).tolist()
 
 
 def test_other_keys_are_arguments_of_the_method(tmp_path: Path) -> None:
     model = GaussianProcessRegressor(optimizer=None).fit(IRIS.data[:20], np.arange(20))
     joblib.dump(model, tmp_path / "model.pkl")
 
-    with loaded(tmp_path) as run:
+    with loaded(score_sklearn, tmp_path) as run:
         answer = run({"data": ROWS.tolist(), "return_std": True})
 
     mean, deviation = model.predict(ROWS, return_std=True)
@@ -111,7 +134,7 @@ def test_names_of_columns_reach_the_model(tmp_path: Path) -> None:
 
     joblib.dump(model, tmp_path / "model.pkl")
 
-    with loaded(tmp_path) as run:
+    with loaded(score_sklearn, tmp_path) as run:
         named = [{"size": 1, "colour": "red"}, {"size": 2, "colour": "blue", "more": 0}]
         for data in (named, [["red", 1.0], ["blue", 2.0]]):
             assert run({"data": data})["predict"].tolist() == expected
@@ -127,56 +150,82 @@ def test_a_transformer_in_a_folder_with_other_files(tmp_path: Path) -> None:
     joblib.dump(OneHotEncoder().fit([["a"], ["b"]]), tmp_path / "model.joblib")
     (tmp_path / "README").write_text("how it was made")
 
-    with loaded(tmp_path) as run:
+    with loaded(score_sklearn, tmp_path) as run:
         assert run({"data": [["b"]], "method": "transform"})["transform"].tolist() == [[0.0, 1.0]]
     joblib.dump(1, tmp_path / "other.pkl")
     with (
         pytest.raises(FileNotFoundError, match=r"expected one file, or one \*.joblib or \*.pkl, found"),
-        loaded(tmp_path),
+        loaded(score_sklearn, tmp_path),
     ):
         pass
 
 
-def test_onnx_by_names_as_data_or_as_onnx_runtime_server_had_it(tmp_path: Path) -> None:
-    path = Path(get_example("sigmoid.onnx"))
-    x = np.linspace(-2, 2, 60, dtype="f4").reshape(3, 4, 5)
-    (y,) = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(["y"], {"x": x})
+X = np.linspace(-2, 2, 60, dtype="f4").reshape(3, 4, 5)
+TENSOR = {"dims": ["3", "4", "5"], "dataType": 1}
+RAW = {**TENSOR, "rawData": base64.b64encode(X.tobytes()).decode()}
 
-    tensor = {"dims": ["3", "4", "5"], "dataType": 1}
-    raw = {**tensor, "rawData": base64.b64encode(x.tobytes()).decode()}
+
+def sigmoid() -> tuple[Path, Any]:
+    """A model with the input x and the output y, and its y for X."""
+    path = Path(get_example("sigmoid.onnx"))
+    return path, onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(["y"], {"x": X})[0]
+
+
+def test_onnx_is_served_as_the_library_scores(tmp_path: Path) -> None:
+    path, y = sigmoid()
 
     with served(tmp_path, path, "Onnx") as server:
-        for key in ("x", "data", "input", "inputs"):
-            answer = server.post({key: x.tolist()}).json()
-            assert list(answer) == ["y"]
-            assert np.array_equal(np.array(answer["y"], "f4"), y)
-        assert "expected the inputs x, got z" in refusal(server, {"z": 1})
-        assert "expected an object with the inputs x" in refusal(server, [1])
-        assert "x: expected the shape [3, 4, 5], got [2]" in refusal(server, {"x": [1, 2]})
-        assert "x: expected a tensor(float): could not convert" in refusal(server, {"x": "text"})
+        by_name = server.post({"x": X.tolist()}).json()
+        as_tensor = server.post({"inputs": {"x": RAW}, "outputFilter": ["y"]}).json()
+        refused = server.post({"x": [1, 2]})
 
-        for one in (raw, {**tensor, "floatData": x.ravel().tolist()}):
-            answer = server.post({"inputs": {"x": one}, "outputFilter": ["y"]}).json()
-            got = answer["outputs"]["y"]
-            assert (got["dims"], got["dataType"]) == (["3", "4", "5"], 1)
-            assert base64.b64decode(got["rawData"]) == y.tobytes()
-        assert "outputFilter: the outputs are y" in refusal(server, {"inputs": {"x": raw}, "outputFilter": ["z"]})
-        assert "x: dataType 99 is not one of 1, 2" in refusal(server, {"inputs": {"x": {**raw, "dataType": 99}}})
+    assert np.array_equal(np.array(by_name["y"], "f4"), y)
+    assert as_tensor == {"outputs": {"y": {**TENSOR, "rawData": base64.b64encode(y.tobytes()).decode()}}}
+    assert refused.status_code == 400
+    assert "x: expected the shape [3, 4, 5], got [2]" in refused.text
+
+
+def test_onnx_by_names_as_data_or_as_onnx_runtime_server_had_it(tmp_path: Path) -> None:
+    path, y = sigmoid()
+
+    shutil.copy(path, tmp_path)
+    with loaded(score_onnx, tmp_path) as run:
+        for key in ("x", "data", "input", "inputs"):
+            assert np.array_equal(run({key: X.tolist()})["y"], y)
+        for one in (RAW, {**TENSOR, "floatData": X.ravel().tolist()}):
+            assert run({"inputs": {"x": one}})["outputs"]["y"]["dims"] == ["3", "4", "5"]
+        for request, message in (
+            ({"z": 1}, "expected the inputs x, got z"),
+            ({}, "expected the inputs x, got nothing"),
+            ([1], "expected an object with the inputs x"),
+            ({"x": [1, 2]}, "x: expected the shape [3, 4, 5], got [2]"),
+            ({"x": "text"}, "x: expected a tensor(float): could not convert"),
+            ({"inputs": {"x": RAW}, "outputFilter": ["z"]}, "outputFilter: the outputs are y"),
+            ({"inputs": {"x": {**RAW, "dataType": 99}}}, "x: dataType 99 is not one of 1, 2"),
+            ({"inputs": {"x": {**RAW, "dims": ["7"]}}}, "cannot reshape array"),
+            ({"inputs": {"x": {**RAW, "rawData": "?"}}}, "base64"),
+        ):
+            assert message in refusal(run(request))
 
 
 def test_onnx_classifier_answers_a_probability_for_each_class(tmp_path: Path) -> None:
-    path = Path(get_example("logreg_iris.onnx"))
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    shutil.copy(get_example("logreg_iris.onnx"), tmp_path)
+    (tmp_path / "README").write_text("how it was made")
     rows = IRIS.data[:3, :2].astype("f4")
+    session = onnxruntime.InferenceSession(tmp_path / "logreg_iris.onnx", providers=["CPUExecutionProvider"])
     labels, probabilities = session.run(None, {"float_input": rows})
 
-    with served(tmp_path, path, "Onnx") as server:
-        answer = server.post({"data": rows.tolist()}).json()
+    with loaded(score_onnx, tmp_path) as run:
+        answer = run({"data": rows.tolist()})
         tensor = {"dims": ["3", "2"], "dataType": 1, "floatData": rows.ravel().tolist()}
-        assert "is no tensor of numbers" in refusal(server, {"inputs": {"float_input": tensor}})
+        assert "is no tensor of numbers" in refusal(run({"inputs": {"float_input": tensor}}))
 
-    assert answer["label"] == labels.tolist()
-    assert answer["probabilities"] == json.loads(json.dumps(probabilities))
+    assert (answer["label"].tolist(), answer["probabilities"]) == (labels.tolist(), probabilities)
+
+
+def test_onnx_folder_without_one_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"expected one \*\.onnx, found \[\]"), loaded(score_onnx, tmp_path):
+        pass
 
 
 def registered(folder: Path, name: str, framework: str | None, version: str | None = None) -> Model:
