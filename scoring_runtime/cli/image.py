@@ -114,11 +114,15 @@ def build_command(arguments: argparse.Namespace) -> None:
 
 def build_by_engine(arguments: argparse.Namespace, workspace: Workspace, config: InferenceConfig) -> None:
     """The image lies with the engine then, not in the workspace."""
+    from scoring_runtime.deploy.dockerfile import dockerfile
     from scoring_runtime.deploy.package import package
+    from scoring_runtime.deploy.packaging import build_context
 
     if arguments.dry_run:
-        said = f"Would write a Dockerfile with all it needs, and have {arguments.engine} build {arguments.name}"
-        return show({"plan": [said]}, arguments.json, lambda: said)
+        context = build_context(workspace, arguments.models, config, allow_secrets=arguments.allow_secrets)
+        text = dockerfile(context, "pip.whl" if context.requirements.pip else "", arguments.name)
+        said = f"Would have {arguments.engine} build {arguments.name}:latest from this, with all it needs beside it:"
+        return show({"plan": [said, text]}, arguments.json, lambda: f"{said}\n\n{text}")
     platform = arguments.platforms[0] if arguments.platforms else "linux/amd64"
     made = package(
         workspace,
@@ -127,8 +131,12 @@ def build_by_engine(arguments: argparse.Namespace, workspace: Workspace, config:
         image_name=arguments.name,
         image_label="latest",
         engine=arguments.engine,
+        base=arguments.base or "",
         platform=platform,
+        allow_secrets=arguments.allow_secrets,
     )
+    for note in made.context.notes:
+        print(f"note: {note}", file=sys.stderr)
     return show(made.serialize(), arguments.json, lambda: f"Built {made.location} in {arguments.engine}")
 
 

@@ -13,6 +13,7 @@ __all__ = ["NOUNS", "main"]
 
 NOUNS = {
     "model": "register, find, download and delete models",
+    "environment": "what scripts run in: write, register, list and lock it",
     "image": "build, push, pull and export images, without a daemon",
     "check": "find what would go wrong with a score.py where it will run",
     "deploy": "run a score.py with its models as a service",

@@ -251,6 +251,9 @@ class Environment:
         self.check()
         document = {**self.to_document(), "version": None}
         document["docker"]["baseImageRegistry"].pop("password", None)
+        if self.python.conda_dependencies_file:  # the record may be read where that file is not
+            document["python"]["condaDependencies"] = self.python.resolved_dependencies().as_document()
+            document["python"]["condaDependenciesFile"] = None
         records = workspace.records("environments")
         newest = records.versions(self.name)[-1:]
         if newest and document.items() <= {**records.read(self.name, newest[0]), "version": None}.items():

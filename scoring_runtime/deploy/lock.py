@@ -70,6 +70,7 @@ def lock(
         packages = resolve(lines, requirements.pip_options, python, platform)
         make_folder(os.path.dirname(path))
         write_file(path, json.dumps([asdict(one) for one in packages], indent=1).encode())
+        os.chmod(path, 0o600)  # an address may hold a login
     own = [own_package(workspace)] if wants_own else []
     return Lock(python, platform, tuple(sorted([*packages, *own])))
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from scoring_runtime.deploy.builder import BuildOrder
@@ -118,6 +118,7 @@ def package(
     base: str = "",
     platform: str = "",
     settings_environ: Mapping[str, str] | None = None,
+    allow_secrets: Collection[str] = (),
     shell: Shell | None = None,
 ) -> ModelPackage:
     """Without an engine the image is built directly, for the workspace; conda packages and Dockerfiles need one.
@@ -130,7 +131,7 @@ def package(
         raise PackagingError(f"--engine: expected one of {', '.join(ENGINES)}, got {engine!r}. Choose one of them.")
     models = list(models)
     config = inference_config or no_code_config(sole_model(workspace, models))
-    context = build_context(workspace, models, config, settings_environ)
+    context = build_context(workspace, models, config, settings_environ, allow_secrets=allow_secrets)
     folder = workspace.path("packages", uuid.uuid4().hex[:12])
     make_folder(os.path.dirname(folder))
     make_folder(folder)

@@ -12,9 +12,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from scoring_runtime.errors import MissingPackage, ResolutionError
 
@@ -37,7 +37,7 @@ class LockedPackage:
     version: str
     file: str
     sha256: str
-    url: str = ""  # where it can be had; empty for this project's own wheel
+    url: str = field(default="", repr=False)  # where it can be had, perhaps with a login; empty for our own
 
 
 def resolve(lines: Sequence[str], options: Sequence[str], python: str, platform: str) -> list[LockedPackage]:
@@ -51,12 +51,23 @@ def resolve(lines: Sequence[str], options: Sequence[str], python: str, platform:
             file.write("".join(f"{line}\n" for line in (*options, *lines)))
         uv = find_uv()
         if uv is not None:
-            return sorted(by_uv(uv, folder, python, platform))
+            return with_logins(by_uv(uv, folder, python, platform), options)
         if (python, PLATFORMS[platform]) != ("{}.{}".format(*sys.version_info), this_machine.machine()):
             raise MissingPackage(f"Locks for Python {python} on {platform} from here", "uv", "deploy")
         if importlib.util.find_spec("pip") is None:
             raise MissingPackage("Locks", "uv", "deploy")
-        return sorted(by_pip(folder, platform))
+        return with_logins(by_pip(folder, platform), options)
+
+
+def with_logins(packages: Sequence[LockedPackage], options: Sequence[str]) -> list[LockedPackage]:
+    """Sorted; what lies on the host of an index is fetched with the user and password of that index."""
+    indexes = [urlsplit(word) for option in options for word in re.split(r"[\s=]+", option) if "://" in word]
+    logins = {parts.netloc.rpartition("@")[2]: parts.netloc for parts in indexes if "@" in parts.netloc}
+    parts_of = {package: urlsplit(package.url) for package in packages}
+    return sorted(
+        replace(package, url=urlunsplit(parts._replace(netloc=logins.get(parts.netloc, parts.netloc))))
+        for package, parts in parts_of.items()
+    )
 
 
 def find_uv() -> str | None:

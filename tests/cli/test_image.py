@@ -94,7 +94,9 @@ def test_dry_run_says_what_would_be_done_and_does_nothing(scoring: Scoring) -> N
     ]
     assert Image.list(scoring.ws) == []
     said = scoring("build", "src", "-n", "web", "--dry-run", "--engine", "podman")
-    assert said.out == "Would write a Dockerfile with all it needs, and have podman build web\n"
+    assert said.out.startswith(
+        "Would have podman build web:latest from this, with all it needs beside it:\n\nARG BASE="
+    )
 
 
 def test_dry_run_of_a_plain_script_names_what_would_be_installed(scoring: Scoring) -> None:

@@ -170,10 +170,18 @@ def test_lock_in_an_image_knows_no_address(workspace: Workspace, index: Index) -
 # without uv
 
 
-def test_pip_resolves_for_this_python(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Python with pip, as `python -m venv` makes it."""
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "v"], check=True, timeout=100)
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "v" / "bin" / "python"))
+@pytest.fixture(scope="module")
+def with_pip(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A Python that has pip."""
+    folder = tmp_path_factory.mktemp("with-pip")
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True, timeout=100)
+    return str(folder / "bin" / "python")
+
+
+def test_pip_resolves_for_this_python(
+    with_pip: str, index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", with_pip)
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     wheel = make_wheel(index.folder, "pure")
     (tmp_path / "requirements.in").write_text(f"--index-url {index.url}\npure\n")
@@ -183,9 +191,8 @@ def test_pip_resolves_for_this_python(index: Index, tmp_path: Path, monkeypatch:
     assert (found.name, found.version, found.file, found.sha256) == ("pure", "1.0", wheel.name, sha256(wheel))
 
 
-def test_pip_says_what_is_missing(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "v"], check=True, timeout=100)
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "v" / "bin" / "python"))
+def test_pip_says_what_is_missing(with_pip: str, index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", with_pip)
     (tmp_path / "requirements.in").write_text(f"--index-url {index.url}\npure\n")
 
     with pytest.raises(ResolutionError, match="No matching distribution found for pure"):
@@ -218,13 +225,15 @@ def test_fetching_tries_again_and_takes_the_password(workspace: Workspace, index
     index.password, index.failures = "hush", 1
     make_wheel(index.folder, "pure")
     requirements = Requirements(("pure",), (f"--index-url {index.url.replace('//', '//me:hush@')}",))
-    (package,) = lock(workspace, requirements, "3.11").packages
+    found = lock(workspace, requirements, "3.11")
     index.failures = 1
-    address = package.url if "hush" in package.url else package.url.replace("//", "//me:hush@")
 
-    (path,) = fetch(workspace, [LockedPackage(package.name, package.version, package.file, package.sha256, address)])
+    (path,) = fetch(workspace, found.packages)
 
-    assert sha256(Path(path)) == package.sha256
+    (kept,) = Path(workspace.path("cache", "locks")).iterdir()
+    assert sha256(Path(path)) == found.packages[0].sha256
+    assert ("hush" in repr(found), "hush" in found.to_json()) == (False, False)
+    assert kept.stat().st_mode & 0o777 == 0o600
 
 
 def test_replaced_wheel_is_refused(workspace: Workspace, index: Index) -> None:
