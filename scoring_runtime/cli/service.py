@@ -43,8 +43,6 @@ def add_to(nouns: Any, help: str) -> None:
     add_profile(verbs)
     wait = add_verb(verbs, "wait", "until it is healthy, or has failed", wait_command)
     wait.add_argument("--timeout", type=float, metavar="SECONDS", help="default: for ever")
-    add_plan(verbs)
-    add_profile(verbs)
 
 
 def add_list(verbs: Any) -> None:

@@ -36,9 +36,10 @@ def plan_command(arguments: argparse.Namespace, rest: list[str]) -> int:
 def add_profile(verbs: Any) -> None:
     """The verb `profile`, below a noun."""
     parser = verbs.add_parser("profile", help="measure a service at rising load, and recommend its size")
-    parser.add_argument("url", help="http(s)://host:port/score")
+    parser.add_argument("service", help="its name, or http(s)://host:port/score")
     parser.add_argument("-d", "--data", default="{}", metavar="JSON", help="the sample request, or @FILE")
-    parser.add_argument("--key", help="the service's key or token; default: SCORING_KEY")
+    parser.add_argument("--key", help="the service's key or token; default: SCORING_KEY, or that of the named service")
+    parser.add_argument("-w", "--workspace", metavar="FOLDER", help="where the named service is")
     parser.add_argument("--ca", metavar="FILE", help="trust the certificates in this PEM file")
     parser.add_argument("--rps", type=float, metavar="N", help="the load that it is meant for")
     parser.add_argument("--duration", type=float, default=60.0, metavar="S", help="seconds to measure (60)")
@@ -64,8 +65,8 @@ def profile(arguments: argparse.Namespace) -> None:
                 body = file.read()
         else:
             body = data.encode()
-        key = arguments.key or os.environ.get("SCORING_KEY")
-        caller = Caller(arguments.url, body, key, authority=arguments.ca)
+        url, key = address(arguments)
+        caller = Caller(url, body, key, authority=arguments.ca)
     except OSError as error:
         raise DeployError(f"{error.filename or arguments.ca}: {error.strerror or error}. Name a file.") from None
     result = profile_service(caller, seconds=arguments.duration, rps=arguments.rps, say=Steps(arguments.json))
@@ -74,6 +75,22 @@ def profile(arguments: argparse.Namespace) -> None:
             file.write(as_svg(result.steps, result.capacity))
         print(f"The curve is in {arguments.plot}", file=sys.stderr)
     show(result.document(), arguments.json, lambda: f"{as_text(result.steps)}\n\n{advice_lines(result.advice)}")
+
+
+def address(arguments: argparse.Namespace) -> tuple[str, str | None]:
+    """Where the service is, and what opens it."""
+    key = arguments.key or os.environ.get("SCORING_KEY")
+    if "://" in arguments.service:
+        return arguments.service, key
+    from scoring_runtime.deploy import Webservice, Workspace
+    from scoring_runtime.errors import DeployError
+
+    service = Webservice(Workspace(arguments.workspace), arguments.service)
+    if not service.scoring_uri:
+        raise DeployError(
+            f"{service.name} has no address: it is {service.state}. See: scoring service logs {service.name}"
+        )
+    return service.scoring_uri, key or service.credential() or None
 
 
 def advice_lines(advice: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from scoring_runtime.deploy.curve import as_svg, as_text
 from scoring_runtime.deploy.open_loop import Caller, Step, offer, percentile
 from scoring_runtime.deploy.profile import Profile, profile_service, recommend, saturated
 from scoring_runtime.errors import TargetError
+from tests.deploy.local_services import deployed, workspace_at
 from tests.serving import serving, until
 
 SLEEPS = "import time\ndef init(): pass\ndef run(raw_data):\n    time.sleep(0.02)\n    return 1\n"
@@ -212,3 +213,16 @@ def test_profile_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert (tmp_path / "curve.svg").read_text().startswith("<svg")
     assert as_json["advice"]["rps"] == 50
     assert run(capsys, "profile", "http://127.0.0.1:1/", "--data", "@/absent")[0] == 2
+
+
+def test_a_service_of_the_workspace_is_profiled_by_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(tmp_path / "workspace")
+    with workspace_at(tmp_path / "workspace") as workspace:
+        deployed(workspace, tmp_path / "source", "def init(): pass\ndef run(raw_data): return 1\n")
+
+        code, out, _ = run(capsys, "profile", "demo", "-w", folder, "--duration", "1", "--json")
+        missing = run(capsys, "profile", "absent", "-w", folder)
+
+    assert (code, json.loads(out)["slots"]) == (0, 1)
+    assert missing[0] == 2
+    assert "absent" in missing[2]
