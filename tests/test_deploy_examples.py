@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from scoring_runtime.deploy import InferenceConfig, Model, Workspace
+from scoring_runtime.deploy.deploy_verbs import plan_of, wish_for
+from scoring_runtime.deploy.deployment_file import from_file
 from tests.serving import ROOT
 from tests.snippets import Shell, blocks
 
@@ -17,7 +21,7 @@ EXAMPLES = ROOT / "examples"
 NAMES = ("deploy-local", "deploy-aci", "deploy-aks")
 
 
-@pytest.mark.parametrize("name", ["deploy-local"])
+@pytest.mark.parametrize("name", NAMES)
 def test_readme_says_what_happens(name: str, tmp_path: Path) -> None:
     home = shutil.copytree(EXAMPLES / name, tmp_path / name)
     with Shell(home) as shell:
@@ -44,3 +48,21 @@ def test_only_the_import_line_is_ours(name: str) -> None:
     modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
 
     assert modules == {"scoring_runtime.deploy"}
+
+
+@pytest.mark.parametrize(("name", "document"), [("deploy-aci", "yaml"), ("deploy-aks", "yaml")])
+def test_other_hosts_are_rendered(name: str, document: str, tmp_path: Path) -> None:
+    home = EXAMPLES / name
+    config = InferenceConfig.from_file(str(home / "inferenceconfig.json"))
+    workspace = Workspace(str(tmp_path / "ws"))
+    deployment = from_file(str(home / "deploymentconfig.json"))
+
+    model = Model.register(workspace, str(home / "model.json"), "my-model")
+
+    service, plan = plan_of(workspace, "myservice", wish_for(workspace, [model], config, deployment, None, None))
+
+    texts = [text for file, text in plan.documents.items() if file.endswith(document)]
+    assert texts
+    assert "myservice" in texts[0]
+    assert service.secrets.primary_key
+    assert service.secrets.primary_key not in json.dumps(dict(plan.documents))

@@ -194,10 +194,16 @@ class DeployVerbs:
 
 
 def inference_of(image_config: Any) -> InferenceConfig:
-    """An older image configuration knows how to become an InferenceConfig."""
-    convert = getattr(image_config, "to_inference_config", None)
-    config: InferenceConfig = convert() if convert else image_config
-    return config
+    """An image configuration of the older kind says the same as an InferenceConfig, but for files beside the script."""
+    convert = getattr(image_config, "inference_config", None)
+    if convert is None:
+        config: InferenceConfig = image_config
+        return config
+    if image_config.dependencies or image_config.schema_file:
+        fix = "Put the files into one folder and name it: InferenceConfig(source_directory=...); or Image.create()."
+        raise ConfigError("image_config", list(image_config.dependencies), "no dependencies or schema_file", fix)
+    older: InferenceConfig = convert()
+    return older
 
 
 def unheard(text: str) -> None:

@@ -7,18 +7,21 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from scoring_runtime.deploy import (
     AciWebservice,
     AksWebservice,
+    ContainerImage,
     InferenceConfig,
     LocalWebservice,
     Model,
     Webservice,
     service_folder,
 )
+from scoring_runtime.deploy.deploy_verbs import plan_of, wish_for
 from scoring_runtime.deploy.workspace import Workspace
 from scoring_runtime.errors import (
     ConfigError,
@@ -268,3 +271,56 @@ def test_old_revisions_and_their_files_are_forgotten(
 
     assert service.folder.revisions() == [2, 3]
     assert sorted(os.listdir(service.folder.path("app"))) == ["2", "3"]
+
+
+def test_older_verbs_register_and_deploy(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "factor").write_text("2")
+    (tmp_path / "score.py").write_text(MODEL_SCRIPT)
+    (tmp_path / "beside.txt").touch()
+    config = ContainerImage.image_configuration(execution_script="score.py", runtime="python")
+    more = ContainerImage.image_configuration("score.py", "python", dependencies=["beside.txt"])
+
+    service = Webservice.deploy(workspace, "demo", ["factor"], config, LocalWebservice.deploy_configuration())
+    service.wait_for_deployment(timeout_sec=60)
+    assert (service.run("{}"), service.service.models) == (2.0, ("factor:1",))
+    with pytest.raises(ConfigError, match="image_config: expected no dependencies or schema_file"):
+        Webservice.deploy_from_model(workspace, "other", [], more)
+
+    (tmp_path / "factor").write_text("5")
+    again = Model.register(workspace, "factor", "factor")
+    Webservice.deploy_local_from_model(workspace, "demo", [again], config, wait=True)
+    assert service.run("{}") == 5.0
+
+
+def test_local_service_is_deployed_to_another_host_from_what_it_knows(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up to the host: there the same script and models arrive."""
+    service = deployed(workspace, tmp_path / "src", VERSIONED.format(version=1))
+    asked: list[tuple[str, object, str]] = []
+
+    def deploy(*given: Any, image: object) -> None:
+        _, name, models, config, there, _ = given
+        asked.append((name, models, config.entry_script))
+        assert (there, image) == (AciWebservice.deploy_configuration(), None)
+
+    monkeypatch.setattr("scoring_runtime.deploy.webservice_kinds.deploy", deploy)
+
+    service.deploy_to_cloud("cloud")
+
+    assert asked == [("cloud", [], "score.py")]
+
+
+def test_secrets_are_not_in_the_plan(workspace: Workspace, tmp_path: Path) -> None:
+    config = script(tmp_path / "src", VERSIONED.format(version=1))
+    wish = wish_for(workspace, [], config, LocalWebservice.deploy_configuration(auth_enabled=True), None, None)
+
+    service, plan = plan_of(
+        workspace, "demo", wish.labelled(None, None, None, {"AML_APP_INSIGHTS_KEY": "hush-hush", "OTHER": "shown"})
+    )
+
+    text = json.dumps(dict(plan.documents))
+    assert "shown" in text
+    assert "hush-hush" not in text
+    assert service.secrets.primary_key not in text

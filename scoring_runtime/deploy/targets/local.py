@@ -25,7 +25,7 @@ from scoring_runtime.deploy.unpacked_image import PACKAGES, image_environ, unpac
 from scoring_runtime.deploy.venvs import here, venv
 from scoring_runtime.deploy.workspace import Workspace
 from scoring_runtime.errors import PackagingError, TargetError
-from scoring_runtime.settings import Settings
+from scoring_runtime.settings import ROWS, Settings
 from scoring_runtime.supervisor.files import is_held, read_state, read_wanted, write_wanted
 from scoring_runtime.supervisor.identity import is_same
 from scoring_runtime.supervisor.log_files import last_lines
@@ -40,6 +40,7 @@ OURS = (
     "SERVICE_",
     "LISTEN_",
 )  # of the deployer's own environment: not handed on
+SECRET = {row.env for row in ROWS if row.secret}
 MOVED = ("AML_APP_ROOT", "AZUREML_MODEL_DIR")
 SITE = "site-packages"
 STOP_SECONDS = 45.0
@@ -82,7 +83,9 @@ class LocalHost:
         )
 
     def preview(self, service: Service, python: str) -> str:
-        return json.dumps(self.spec(service, python or sys.executable), indent=1)
+        spec = self.spec(service, python or sys.executable)
+        shown = {name: "***" if name in SECRET else value for name, value in spec["environ"].items()}
+        return json.dumps({**spec, "environ": shown}, indent=1)
 
     def context(self, service: Service) -> BuildContext:
         config = InferenceConfig.from_document(service.inference, f"the inference configuration of {service.name}")
