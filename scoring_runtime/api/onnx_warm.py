@@ -33,9 +33,9 @@ def zeros(kind: str, shape: list[Any]) -> Any:
     """An array for an input such as "tensor(float)" and ["batch", 3, 224, 224]; what is free becomes 1."""
     import numpy
 
-    inner = kind.removeprefix("tensor(").removesuffix(")")
-    if inner == kind:
+    if not kind.startswith("tensor("):
         raise TypeError(f"an input of type {kind}")
+    inner = kind.removeprefix("tensor(").removesuffix(")")
     dims = [size if isinstance(size, int) and size > 0 else 1 for size in shape]
     if numpy.prod(dims, dtype=float) > LARGEST:
         raise ValueError(f"an input of shape {shape}")

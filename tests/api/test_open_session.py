@@ -20,6 +20,7 @@ from scoring_runtime.api import onnx_report, open_session
 from scoring_runtime.api.onnx_cache import cache_folder, compiling
 from scoring_runtime.api.onnx_plan import cache_key, plan_session
 from scoring_runtime.api.onnx_report import SessionReport, reports
+from scoring_runtime.api.onnx_warm import zeros
 from scoring_runtime.errors import AcceleratorError, SettingsError
 from tests import onnx_models
 from tests.serving import ROOT, until
@@ -353,6 +354,27 @@ def test_where_it_does_not_the_report_says_so() -> None:
 
     assert the_report().warmed_ms is None
     assert the_report().not_warmed.startswith("zeros are no input of this model, give warm_up=inputs: ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "array"),
+    [
+        ("tensor(float)", ["batch", 2], numpy.zeros((1, 2), dtype="float32")),
+        ("tensor(int64)", [None], numpy.zeros(1, dtype="int64")),
+        ("tensor(string)", [], numpy.full((), "", dtype=object)),
+    ],
+)
+def test_zeros_are_of_the_kind_that_the_model_takes(kind: str, shape: list[Any], array: numpy.ndarray) -> None:
+    made = zeros(kind, shape)
+
+    assert (made.dtype, made.shape, made.tolist()) == (array.dtype, array.shape, array.tolist())
+
+
+def test_what_has_no_zeros_is_left_to_the_script() -> None:
+    with pytest.raises(TypeError, match="an input of type seq"):
+        zeros("seq(tensor(float))", [])
+    with pytest.raises(ValueError, match="an input of shape"):
+        zeros("tensor(float)", [1 << 20, 1 << 20])
 
 
 def test_it_is_not_warmed_when_the_script_says_so() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import logging
+import ssl
 import sys
 import threading
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from scoring_runtime.iot.bridge import Bridge, headers_of, output_of
 from scoring_runtime.iot.main import main
 from scoring_runtime.iot.scorer import Answer, Endpoint, Scorer
 from scoring_runtime.iot.twin import ModuleSettings, follow, reported
+from tests.iot.edge import Broker
 from tests.serving import free_port, until
 
 NOW = ModuleSettings(output="mine", concurrency=4)
@@ -68,8 +70,10 @@ def test_an_identity_that_is_no_header_stays_here(name: str | None, sent: str | 
 
 
 @contextmanager
-def server(*answers: tuple[int, dict[str, str]]) -> Iterator[tuple[Endpoint, list[Any]]]:
-    """Answers with these statuses, one after the other."""
+def server(
+    *answers: tuple[int, dict[str, str]], certificate: Path | None = None
+) -> Iterator[tuple[Endpoint, list[Any]]]:
+    """Answers with these statuses, one after the other; over TLS with a certificate, whose key is beside it."""
     left, seen = list(answers), []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -90,10 +94,14 @@ def server(*answers: tuple[int, dict[str, str]]) -> Iterator[tuple[Endpoint, lis
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
         running.daemon_threads = True
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+            running.socket = context.wrap_socket(running.socket, server_side=True)
         thread = threading.Thread(target=running.serve_forever, args=(0.02,))
         thread.start()
         try:
-            yield Endpoint(running.server_address[1], 10), seen
+            yield Endpoint(running.server_address[1], 10, str(certificate or "")), seen
         finally:
             running.shutdown()
             thread.join()
@@ -138,6 +146,18 @@ def test_the_key_is_read_again_when_it_is_rotated(tmp_path: Path) -> None:
         scorer.close()
 
     assert [header for _, header in seen] == ["Bearer first", "Bearer second"]
+
+
+def test_a_server_with_tls_is_known_by_its_own_certificate(tmp_path: Path) -> None:
+    Broker(tmp_path)  # makes one, for an address that the server is not called by
+    with server((200, {}), certificate=tmp_path / "cert.pem") as (endpoint, _):
+        scorer = Scorer(endpoint, threading.Event())
+
+        answer = scorer.score(b"body", {})
+        scorer.close()
+
+    assert answer is not None
+    assert answer.status == 200
 
 
 def test_without_auth_no_key_is_sent() -> None:

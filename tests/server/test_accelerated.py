@@ -6,10 +6,11 @@ import json
 import re
 from pathlib import Path
 
+import numpy
 import pytest
 
 from tests import onnx_models
-from tests.serving import Server, free_port, serving
+from tests.serving import ROOT, Server, free_port, serving, until
 
 OPENS = f"""
 import json, numpy
@@ -105,3 +106,51 @@ def test_on_the_processor_a_preloaded_session_is_shared(tmp_path: Path) -> None:
 def test_an_accelerator_that_nothing_uses_is_warned_about(tmp_path: Path) -> None:
     with serving(OPENS_NOTHING, tmp_path, SCORING_ACCELERATOR="cuda") as server:
         assert "The accelerator cuda is not used: init() opened no session on it." in server.out() + server.err()
+
+
+# OpenVINO, for real: its build of ONNX Runtime stands before the stock one on the import path
+
+
+def on_openvino(folder: Path, **more: str) -> dict[str, str]:
+    packages = next((onnx_models.environment("openvino").parent.parent / "lib").glob("python*/site-packages"))
+    cache = {"SCORING_ACCELERATOR_CACHE": str(folder / "cache")}
+    return {"PYTHONPATH": f"{ROOT}:{packages}", "SCORING_ACCELERATOR": "openvino", **cache, **more}
+
+
+SCORES = """
+import json, numpy
+from scoring_runtime.api import open_session
+def init():
+    global session
+    session = open_session(MODEL)
+def run(data):
+    (one,) = session.get_inputs()
+    values = numpy.array(json.loads(data), dtype=one.type.removeprefix("tensor(").removesuffix(")"))
+    return session.run(None, {one.name: values})[0]
+"""
+
+
+def test_two_workers_score_on_openvino_and_share_what_it_compiled(tmp_path: Path) -> None:
+    ((_, values),) = onnx_models.inputs("magika").items()
+    script = SCORES.replace("MODEL", repr(str(onnx_models.model("magika"))))
+    environ = on_openvino(tmp_path, SCORING_ACCELERATOR_POLICY="require-all", WORKER_COUNT="2", ORT_NUM_THREADS="1")
+    with serving(script, tmp_path, **environ) as server:
+        until(lambda: len(server.client.get("/info").json()["workers"]) == 2)
+        reports = [worker["accelerator"][0] for worker in server.client.get("/info").json()["workers"]]
+        answers = [server.post(values.tolist()).json() for _ in range(4)]
+
+    shown = {(one["provider"], one["share"], one["threads"], one["fell_back"]) for one in reports}
+    assert shown == {("OpenVINOExecutionProvider", 1, 1, "")}
+    assert all(one["warmed_ms"] is not None for one in reports)
+    for answer in answers:
+        assert numpy.allclose(answer, onnx_models.answers("magika")[0], rtol=1e-3, atol=1e-3)
+    assert len(list(tmp_path.glob("cache/*/*.blob"))) == 1
+
+
+def test_a_model_that_openvino_cannot_open_ends_the_server_where_it_is_required(tmp_path: Path) -> None:
+    script = SCORES.replace("MODEL", repr(str(onnx_models.model("silero_vad"))))
+
+    said = refused(script, tmp_path, **on_openvino(tmp_path, SCORING_ACCELERATOR_POLICY="require"))
+
+    assert "The accelerator openvino is needed (policy require), but OpenVINOExecutionProvider raised Fail" in said
+    assert "doesn't support Parameter operation with dynamic rank" in said
