@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from scoring_runtime.deploy.disk import named_disk_errors
 from scoring_runtime.deploy.download import download_to
 from scoring_runtime.deploy.model_files import Progress
-from scoring_runtime.deploy.model_lookup import found, listed, missing
+from scoring_runtime.deploy.model_lookup import found, listed, missing, read_model
 from scoring_runtime.deploy.model_record import Filter, with_changes
 from scoring_runtime.deploy.registration import planned
 from scoring_runtime.deploy.resource_configuration import ResourceConfiguration
 from scoring_runtime.deploy.samples import add_sample, read_sample
 from scoring_runtime.deploy.usage import users_of
-from scoring_runtime.errors import ModelInUse
+from scoring_runtime.errors import BlobCorrupt, ModelInUse
 
 if TYPE_CHECKING:
     from scoring_runtime.deploy.inference_config import InferenceConfig
@@ -200,7 +200,12 @@ class Model:
         With exist_ok what is there is replaced, file by file. Raises ModelError, BlobCorrupt and DiskFull.
         """
         replace = exist_ok if exists_ok is None else exists_ok
-        return download_to(self.workspace.blobs, self.record, target_dir, replace, progress)
+        try:
+            return download_to(self.workspace.blobs, self.record, target_dir, replace, progress)
+        except BlobCorrupt:
+            if read_model(self.workspace, self.name, self.version) is None:
+                raise missing(self.workspace, self.id) from None  # it was deleted meanwhile
+            raise
 
     def update(
         self,

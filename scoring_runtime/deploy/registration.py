@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from scoring_runtime.deploy.model_lookup import read_model
 from scoring_runtime.deploy.model_record import check_name, drafted
 from scoring_runtime.deploy.samples import Sample, add_sample, read_sample
 from scoring_runtime.deploy.storing import Known, stored
-from scoring_runtime.errors import WorkspaceReadOnly
+from scoring_runtime.errors import ModelError, WorkspaceReadOnly
 
 if TYPE_CHECKING:
     from scoring_runtime.deploy.records import Document
@@ -88,6 +89,10 @@ def planned(
         tags, properties, description, model_framework, model_framework_version, resource_configuration, datasets
     )
     files = find_files(model_path, child_paths)
+    if any(file.source.startswith(workspace.folder + os.sep) for file in files.files):
+        raise ModelError(
+            f"{model_path} holds the workspace {workspace.folder}. Put the model into a folder of its own."
+        )
     document |= {
         "kind": files.kind,
         "basename": files.basename,

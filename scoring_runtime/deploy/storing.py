@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +44,7 @@ def stored(found: FoundFiles, adding: Adding, progress: Progress | None, known: 
         check_space(adding.folder, sum(file.size for file in found.files if file.size not in known))
         small = [file for file in found.files if file.size < CHUNK]
         large = [file for file in found.files if file.size >= CHUNK]
-        with ThreadPoolExecutor(THREADS, "store") as threads:
-            blobs = dict(zip(small, threads.map(lambda file: store(file, adding, count, known), small), strict=True))
+        blobs = dict(zip(small, together(small, adding, count, known), strict=True))
         blobs.update((file, store(file, adding, count, known)) for file in large)
         adding.sync()
     return [
@@ -57,6 +56,16 @@ def stored(found: FoundFiles, adding: Adding, progress: Progress | None, known: 
         }
         for file in found.files
     ]
+
+
+def together(files: Sequence[FoundFile], adding: Adding, told: Told, known: Known) -> list[Blob]:
+    """The first error, or Ctrl-C, leaves undone what has not begun."""
+    with ThreadPoolExecutor(THREADS, "store") as threads:
+        try:
+            return list(threads.map(lambda file: store(file, adding, told, known), files))
+        except BaseException:
+            threads.shutdown(cancel_futures=True)
+            raise
 
 
 def store(file: FoundFile, adding: Adding, told: Told, known: Known) -> Blob:

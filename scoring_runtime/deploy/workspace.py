@@ -33,10 +33,13 @@ held = threading.local()  # folder -> how often this thread has its lock
 
 
 class Workspace:
-    """Made on first use. Without a place: SCORING_WORKSPACE, else one below the user's data directory."""
+    """A folder, made on first use, a URL, or the name of one that create() made.
+
+    Without any: SCORING_WORKSPACE, else `default` below the user's data directory.
+    """
 
     def __init__(self, folder: str | None = None) -> None:
-        self.storage = storage_at(folder or os.environ.get("SCORING_WORKSPACE") or named_folder("default"))
+        self.storage = storage_at(place_of(folder or os.environ.get("SCORING_WORKSPACE") or named_folder("default")))
         self.folder = self.storage.where
 
     def __repr__(self) -> str:
@@ -185,6 +188,14 @@ def latest(all_of_them: list[Any]) -> dict[str, Any]:
     for one in sorted(all_of_them, key=lambda one: (one.name, one.version)):
         result[one.name] = one
     return result
+
+
+def place_of(given: str) -> str:
+    """A folder or URL as it is; a bare name that is no folder here, but was created by name, is that one."""
+    if os.sep in given or os.path.exists(given) or given in (".", ".."):
+        return given
+    named = named_folder(given)
+    return named if os.path.isdir(named) else given
 
 
 def named_folder(name: str) -> str:

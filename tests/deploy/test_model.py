@@ -246,6 +246,31 @@ def test_a_file_that_changes_while_it_is_read_is_noticed(ws: Workspace, file: st
     assert (Model.list(ws), blobs_of(ws)) == ([], [])
 
 
+def test_a_folder_that_holds_the_workspace_is_no_model(ws: Workspace, file: str, tmp_path: Path) -> None:
+    Model.register(ws, file, "m")
+
+    with pytest.raises(ModelError, match=f"holds the workspace {ws.folder}"):
+        Model.register(ws, str(tmp_path), "all")
+
+
+def test_the_first_of_many_files_that_fails_ends_it(ws: Workspace, tmp_path: Path) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for at in range(300):
+        (folder / f"{at:03}").write_text(str(at))
+    told: list[int] = []
+
+    def stop(done: int, total: int) -> None:
+        told.append(done)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Model.register(ws, str(folder), "m", progress=stop)
+
+    assert len(told) < 150
+    assert (Model.list(ws), blobs_of(ws)) == ([], [])
+
+
 def test_a_full_disk_is_named_before_anything_is_copied(ws: Workspace, tmp_path: Path) -> None:
     huge = tmp_path / "huge"
     with huge.open("wb") as sparse:
@@ -519,6 +544,16 @@ def test_a_damaged_blob_is_named_and_nothing_is_left_behind(
         model.download(str(tmp_path / "out"))
 
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_model_that_is_deleted_while_it_is_downloaded_is_not_called_damaged(
+    ws: Workspace, file: str, tmp_path: Path
+) -> None:
+    model = Model.register(ws, file, "m")
+    Model(ws, "m").delete()
+
+    with pytest.raises(ModelNotFound, match="no model m:1"):
+        model.download(str(tmp_path / "out"))
 
 
 def test_registering_the_same_again_repairs_a_damaged_blob(ws: Workspace, file: str, tmp_path: Path) -> None:

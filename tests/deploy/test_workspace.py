@@ -52,6 +52,15 @@ def test_created_by_name_with_the_arguments_of_azure(home: Path) -> None:
         Workspace.create("myworkspace")
 
 
+def test_a_bare_name_is_a_folder_here_or_one_that_was_created(home: Path) -> None:
+    Workspace.create("made")
+
+    assert Workspace("made").folder == str(home / "data/scoring-runtime/made")
+    assert Workspace("other").folder == str(home / "project/other")
+    (home / "project/made").mkdir()
+    assert Workspace("made").folder == str(home / "project/made")
+
+
 def test_a_workspace_that_is_not_there_is_named() -> None:
     with pytest.raises(WorkspaceError, match=r"no such workspace. Make it with Workspace.create\('other'\)"):
         Workspace.get("other")
