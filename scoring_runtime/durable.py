@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 
-__all__ = ["make_folder", "sync_folder", "write_file"]
+__all__ = ["make_folder", "sync_folder", "write_file", "write_files"]
 
 
 def write_file(path: str, *chunks: bytes) -> None:
     """Replace the file in one step. The temporary's name is unique, so that writers on other machines do not meet."""
-    temporary = f"{path}.{uuid.uuid4().hex[:12]}.tmp"
-    with open(temporary, "wb") as file:
-        for chunk in chunks:
-            file.write(chunk)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    sync_folder(os.path.dirname(path))
+    write_files({path: chunks})
+
+
+def write_files(contents: Mapping[str, Sequence[bytes]]) -> None:
+    """Each file replaced in one step; all take little longer than one, as the disk's journal takes them together.
+
+    If this raises, some may have been replaced and some not.
+    """
+    temporaries = {path: f"{path}.{uuid.uuid4().hex[:12]}.tmp" for path in contents}
+    with ExitStack() as opened:
+        files = [opened.enter_context(open(temporary, "wb")) for temporary in temporaries.values()]
+        for file, chunks in zip(files, contents.values(), strict=True):
+            for chunk in chunks:
+                file.write(chunk)
+            file.flush()
+        for file in files:
+            os.fsync(file.fileno())
+    for path, temporary in temporaries.items():
+        os.replace(temporary, path)
+    for folder in {os.path.dirname(path) for path in contents}:
+        sync_folder(folder)
 
 
 def make_folder(path: str) -> None:

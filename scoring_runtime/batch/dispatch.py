@@ -128,7 +128,8 @@ class Dispatcher:
         self._finished(commit)
 
     def _on_failed(self, seat: Seat, index: int, reason: str, traceback: str) -> None:
-        seat.run_ended()
+        if seat.running == index:  # not where its output could not be written, while the next one runs
+            seat.run_ended()
         del seat.orders[index]
         self._failed(index, seat, reason, traceback)
 

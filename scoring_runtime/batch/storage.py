@@ -11,15 +11,27 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from scoring_runtime import durable
 from scoring_runtime.batch.sources import filesystem, is_remote
-from scoring_runtime.durable import sync_folder, write_file
+from scoring_runtime.durable import sync_folder
 
-__all__ = ["created", "exists", "lines", "names", "read", "read_each", "remove", "remove_tree", "upload", "write"]
+__all__ = [
+    "created",
+    "exists",
+    "lines",
+    "names",
+    "read",
+    "read_each",
+    "remove",
+    "remove_tree",
+    "upload",
+    "write",
+    "write_all",
+]
 
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss", "oci", "memory"}
 FETCHED_TOGETHER = 32
@@ -72,12 +84,23 @@ def lines(path: str) -> Iterator[str]:
 
 
 def write(path: str, *chunks: bytes) -> None:
-    if is_remote(path):
-        files, place = filesystem(path)
-        stepwise(files, place, lambda target: files.pipe_file(target, b"".join(chunks)))
+    write_all({path: chunks})
+
+
+def write_all(contents: Mapping[str, Sequence[bytes]]) -> None:
+    """Several in about the time of one. If this raises, some may be there and some not."""
+    if not is_remote(next(iter(contents))):
+        for folder in {os.path.dirname(path) for path in contents}:
+            durable.make_folder(folder)
+        durable.write_files(contents)
         return
-    durable.make_folder(os.path.dirname(path))
-    write_file(path, *chunks)
+    files = filesystem(next(iter(contents)))[0]
+    joined = {files._strip_protocol(path): b"".join(chunks) for path, chunks in contents.items()}
+    if is_object_store(files):
+        files.pipe(joined)
+        return
+    for place, content in joined.items():
+        put_beside_and_move(files, place, lambda target, content=content: files.pipe_file(target, content))
 
 
 @contextmanager
@@ -88,7 +111,10 @@ def created(path: str) -> Iterator[BinaryIO]:
         with tempfile.NamedTemporaryFile(prefix="scoring-batch-") as file:
             yield file  # type: ignore[misc]
             file.flush()
-            stepwise(files, place, lambda target: files.put_file(file.name, target))
+            if is_object_store(files):
+                files.put_file(file.name, place)
+            else:
+                put_beside_and_move(files, place, lambda target: files.put_file(file.name, target))
         return
     temporary = f"{path}.{uuid.uuid4().hex[:12]}.tmp"
     try:
@@ -103,12 +129,13 @@ def created(path: str) -> Iterator[BinaryIO]:
     sync_folder(os.path.dirname(path))
 
 
-def stepwise(files: Any, place: str, put: Any) -> None:
-    """An object is put in one step. A file is put beside its name and moved."""
+def is_object_store(files: Any) -> bool:
+    """Whether what is put is there in one step."""
     protocols = {files.protocol} if isinstance(files.protocol, str) else set(files.protocol)
-    if protocols & OBJECT_STORES:
-        put(place)
-        return
+    return bool(protocols & OBJECT_STORES)
+
+
+def put_beside_and_move(files: Any, place: str, put: Any) -> None:
     files.makedirs(files._parent(place), exist_ok=True)
     temporary = f"{place}.{uuid.uuid4().hex[:12]}.tmp"
     put(temporary)

@@ -28,9 +28,10 @@ from typing import Any, NoReturn
 
 from scoring_runtime.batch.commits import Commits
 from scoring_runtime.batch.job import Job
+from scoring_runtime.batch.outbox import Outbox
 from scoring_runtime.batch.perf import profiler
 from scoring_runtime.batch.plan import MiniBatch
-from scoring_runtime.batch.scorer import Scored, Scorer
+from scoring_runtime.batch.scorer import Scorer
 from scoring_runtime.errors import ScoringRuntimeError, ScriptError, ScriptInitError
 
 __all__ = ["Worker", "die_with_parent", "init_failed", "loaded", "main"]
@@ -53,9 +54,9 @@ class Worker:
         self._connection = connection
         self._sending = threading.Lock()
         self._commits = Commits(folder)
-        # One each: memory holds one mini-batch that waits, one that runs and one that is being written.
+        # Memory holds one mini-batch that is read, one that waits, one that runs, and results up to the outbox's size.
         self._read: queue.Queue[tuple[Order, Any] | None] = queue.Queue(1)
-        self._scored: queue.Queue[Scored | None] = queue.Queue(1)
+        self._scored = Outbox()
         self._batches: dict[int, MiniBatch] = {}
         self._running = -1
         self._told = 0.0
@@ -77,7 +78,7 @@ class Worker:
         self.tell("ready", os.getpid())
         while (item := self._read.get()) is not None:
             self._score(*item)
-        self._scored.put(None)
+        self._scored.close()
         committer.join()
         self._scorer.close()
         self._profiler.close()
@@ -134,14 +135,18 @@ class Worker:
             self._read.put((order, data))
 
     def _commit_all(self) -> None:
-        while (scored := self._scored.get()) is not None:
-            batch = self._batches.pop(scored.commit.index)
+        while together := self._scored.take():
+            batches = [self._batches.pop(scored.commit.index) for scored in together]
             try:
-                self._commits.write(batch, scored.commit, scored.payload)
+                self._commits.write_all(
+                    [(batch, each.commit, each.payload) for batch, each in zip(batches, together, strict=True)]
+                )
             except OSError as error:
-                self.tell("failed", batch.index, f"its output cannot be written: {error}", "")
+                for batch in batches:
+                    self.tell("failed", batch.index, f"its output cannot be written: {error}", "")
                 continue
-            self.tell("done", batch.index)
+            for batch in batches:
+                self.tell("done", batch.index)
 
 
 @dataclass(frozen=True)

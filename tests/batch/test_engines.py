@@ -69,6 +69,7 @@ def test_a_real_engine_ends_with_the_bytes_of_a_local_run(tmp_path, job, engine)
         "HOME": str(tmp_path),  # both write there
         "PYTHONPATH": str(ROOT),
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_raylet_start_wait_time_s": "120",  # it gives up after 30 s on a busy machine
         "SPARK_LOCAL_IP": "127.0.0.1",
     }
     argv = [str(python), "-c", MAIN, "batch", "run", job.script, "--input", *job.inputs, "--mini-batch-size", "10"]
