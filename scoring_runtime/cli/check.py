@@ -32,17 +32,19 @@ def add_to(nouns: Any, help: str) -> None:
     parser.add_argument("--model_dir", "--model-dir", metavar="FOLDER", help="becomes AZUREML_MODEL_DIR")
     parser.add_argument("--memory", type=float, metavar="GB", help="the memory that it is going to have")
     parser.add_argument("--timeout", type=float, default=300.0, metavar="S", help="for everything together (300)")
-    parser.add_argument("--quiet", action="store_true", help="leave out what the script prints")
+    parser.add_argument("--quiet", action="store_true", help="only what would go wrong; not what the script prints")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+    def command(arguments: argparse.Namespace, rest: list[str]) -> int:
+        if rest:
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        return guarded(lambda: check(arguments))
+
     parser.set_defaults(command=command)
 
 
-def command(arguments: argparse.Namespace, rest: list[str]) -> int:
-    return guarded(lambda: check(arguments))
-
-
 def check(arguments: argparse.Namespace) -> int:
-    from scoring_runtime.cli.findings import ERROR, findings, probes
+    from scoring_runtime.cli.findings import ERROR, NOTE, findings, probes
     from scoring_runtime.errors import ScriptLoadError
     from scoring_runtime.script import PACKAGES
 
@@ -61,7 +63,12 @@ def check(arguments: argparse.Namespace) -> int:
         "stages": stages,
         "settings": probes(stages),
     }
-    show(document, arguments.json, lambda: text(arguments.script, found, stages, passed))
+    verdict = f"{arguments.script}: {'nothing stands in its way' if passed else 'this would fail'}"
+    if arguments.quiet:
+        lines = [one.line() for one in found if one.level != NOTE]
+        show(document, arguments.json, lambda: "\n".join([*lines, verdict]))
+    else:
+        show(document, arguments.json, lambda: f"{text(found, stages)}\n\n{verdict}")
     return 0 if passed else FAILS
 
 
@@ -131,7 +138,7 @@ def end_all(child: subprocess.Popen[bytes]) -> None:
     child.wait()
 
 
-def text(script: str, found: Sequence[Finding], stages: Sequence[Mapping[str, Any]], passed: bool) -> str:
+def text(found: Sequence[Finding], stages: Sequence[Mapping[str, Any]]) -> str:
     from scoring_runtime.cli.findings import peak_bytes, probes
 
     facts = {str(stage["stage"]): stage for stage in stages}
@@ -148,5 +155,4 @@ def text(script: str, found: Sequence[Finding], stages: Sequence[Mapping[str, An
     if settings:
         lines += ["", "Settings that fit this start:"]
         lines += [f"  {name}: {json.dumps(value)}" for name, value in settings.items()]
-    lines += ["", f"{script}: {'nothing stands in its way' if passed else 'this would fail'}"]
     return "\n".join(lines)

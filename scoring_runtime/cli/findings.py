@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["CLOUD", "Finding", "findings", "probes"]
+__all__ = ["CLOUD", "ERROR", "NOTE", "Finding", "findings", "probes"]
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from scoring_runtime.cli.output import Steps, guarded, show
@@ -20,17 +21,25 @@ def add_plan(verbs: Any) -> None:
     parser.add_argument("--concurrency", type=int, default=1, metavar="N", help="run() calls at a time in a replica")
     parser.add_argument("--utilization", type=float, default=0.7, metavar="SHARE", help="how busy replicas are to be")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.set_defaults(command=plan_command)
+    parser.set_defaults(command=strict(parser, plan))
 
 
-def plan_command(arguments: argparse.Namespace, rest: list[str]) -> int:
-    def run() -> None:
-        from scoring_runtime.deploy.sizing import plan_size
+def plan(arguments: argparse.Namespace) -> None:
+    from scoring_runtime.deploy.sizing import plan_size
 
-        size = plan_size(arguments.rps, arguments.seconds, arguments.concurrency, arguments.utilization)
-        show(size.document(), arguments.json, size.lines)
+    size = plan_size(arguments.rps, arguments.seconds, arguments.concurrency, arguments.utilization)
+    show(size.document(), arguments.json, size.lines)
 
-    return guarded(run)
+
+def strict(parser: argparse.ArgumentParser, verb: Callable[[argparse.Namespace], None]) -> Any:
+    """A flag that nobody knows is an error, not ignored."""
+
+    def command(arguments: argparse.Namespace, rest: list[str]) -> int:
+        if rest:
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        return guarded(lambda: verb(arguments))
+
+    return command
 
 
 def add_profile(verbs: Any) -> None:
@@ -45,11 +54,7 @@ def add_profile(verbs: Any) -> None:
     parser.add_argument("--duration", type=float, default=60.0, metavar="S", help="seconds to measure (60)")
     parser.add_argument("--plot", metavar="FILE.svg", help="draw the curve")
     parser.add_argument("--json", action="store_true", help="print the result as JSON, and no progress")
-    parser.set_defaults(command=profile_command)
-
-
-def profile_command(arguments: argparse.Namespace, rest: list[str]) -> int:
-    return guarded(lambda: profile(arguments))
+    parser.set_defaults(command=strict(parser, profile))
 
 
 def profile(arguments: argparse.Namespace) -> None:

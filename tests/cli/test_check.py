@@ -182,6 +182,24 @@ def test_the_model_folder_is_handed_on(
     assert "the script asks for its model folder" in told(without, "warning")[0][0]
 
 
+def test_quiet_says_only_what_matters(script: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    script.write_text(GOOD)
+    with pytest.raises(SystemExit) as left:
+        main(["check", str(script), "--quiet"])
+
+    assert left.value.code == 0
+    assert capfd.readouterr() == (f"{script}: nothing stands in its way\n", "")
+
+
+def test_flags_that_nobody_knows_are_refused(script: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["check", str(script)], ["service", "plan", "--rps", "1", "--seconds", "1"]):
+        with pytest.raises(SystemExit) as left:
+            main([*words, "--shuffle"])
+
+        assert left.value.code == 2
+        assert "unrecognized arguments: --shuffle" in capsys.readouterr().err
+
+
 def test_a_file_that_is_not_there_is_named(script: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main(["check", str(script)])
