@@ -14,6 +14,7 @@ from scoring_runtime.deploy.base_image import Base, take_base
 from scoring_runtime.deploy.container_config import container_config
 from scoring_runtime.deploy.credentials import Credentials
 from scoring_runtime.deploy.image_sources import Access
+from scoring_runtime.deploy.kept_bases import keep_base
 from scoring_runtime.deploy.layer_cache import remembered_layer
 from scoring_runtime.deploy.layers import Layer, epoch, write_layer
 from scoring_runtime.deploy.lock import Lock, lock
@@ -63,7 +64,7 @@ class Built:
     descriptor: Descriptor
     platforms: tuple[Descriptor, ...]
     layers: tuple[str, ...]  # digests, of all platforms
-    base: Mapping[str, str]  # name and digest
+    bases: tuple[Base, ...]
     size: int  # of these layers
     made_bytes: int  # of those that were not there before
 
@@ -94,6 +95,7 @@ def build(workspace: Workspace, adding: Adding, order: BuildOrder, progress: Pro
     bases: list[Base] = []
     for platform in order.platforms or (None,):
         base = based(workspace, adding, order, platform, progress)
+        keep_base(workspace, base)
         packages = locked(workspace, context, base, progress)
         about = description(order.title, packages, context, base, seconds)
         ours = [
@@ -117,7 +119,7 @@ def build(workspace: Workspace, adding: Adding, order: BuildOrder, progress: Pro
         descriptor,
         tuple(manifests),
         tuple(layers),
-        {"name": bases[0].name or order.base, "digest": bases[0].digest},
+        tuple(bases),
         sum(layers.values()),
         sum(layer.size for layer in made),
     )

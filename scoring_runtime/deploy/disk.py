@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from scoring_runtime.errors import DiskFull, WorkspaceError
 
-__all__ = ["check_space", "named_disk_errors"]
+__all__ = ["check_space", "named_disk_errors", "room_for"]
 
 
 def check_space(folder: str, needed: int) -> None:
@@ -28,3 +28,14 @@ def named_disk_errors(folder: str, needed: int = 0) -> Iterator[None]:
             raise DiskFull(folder, needed) from None
         where = f"{error.filename}: " if error.filename else ""
         raise WorkspaceError(f"{folder} cannot be written: {where}{error.strerror}. Check its permissions.") from None
+
+
+@contextmanager
+def room_for(folder: str, needed: int) -> Iterator[None]:
+    """Raises DiskFull; other errors stay what they are, for files elsewhere are read within."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(folder, needed) from None
+        raise

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from scoring_runtime.deploy.builder import BuildOrder, build
+from scoring_runtime.deploy.disk import room_for
 from scoring_runtime.deploy.image_record import check_image_name, drafted, log_path, recorded, succeeded
+from scoring_runtime.deploy.kept_bases import release_base
 
 if TYPE_CHECKING:
     from scoring_runtime.deploy.workspace import Workspace
@@ -29,12 +31,18 @@ def build_image(
     name = check_image_name(order.title)
     context = order.context
     draft = drafted([model.id for model in context.models], tags, properties, context.description)
-    with recorded(workspace, name, draft) as (version, change), Log(workspace, name, version, progress) as log:
+    with (
+        room_for(workspace.folder, 1 << 20),
+        recorded(workspace, name, draft) as (version, change),
+        Log(workspace, name, version, progress) as log,
+    ):
         for note in context.notes:
             log(f"note: {note}")
         with workspace.blobs.adding() as adding:
             built = build(workspace, adding, order, log)
             change(succeeded(built))
+        for base in built.bases:
+            release_base(workspace, base)
         log(f"image {name}:{version} {built.descriptor.digest}, {built.made_bytes:,} bytes of it new")
     return version
 

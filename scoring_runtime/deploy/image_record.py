@@ -6,7 +6,7 @@ import os
 import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -81,7 +81,7 @@ def succeeded(built: Built) -> Document:
         "os": places[0].os if places else "linux",
         "architecture": ",".join(place.architecture for place in places),
         "layers": list(built.layers),
-        "base": dict(built.base),
+        "base": {"name": built.bases[0].name, "digest": built.bases[0].digest} if built.bases else None,
         "size": built.size,
     }
 
@@ -105,7 +105,8 @@ def recorded(workspace: Workspace, name: str, draft: Document) -> Iterator[tuple
             yield version, lambda more: change(workspace, name, version, more)
         except BaseException as error:
             said = str(error) or type(error).__name__
-            change(workspace, name, version, {"state": FAILED, "error": said, "models": []})
+            with suppress(OSError):  # of a full disk: that the builder is gone says as much
+                change(workspace, name, version, {"state": FAILED, "error": said, "models": []})
             raise
         finally:
             os.unlink(mark)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from scoring_runtime.deploy.base_image import kind_of
 from scoring_runtime.deploy.builder import Built
+from scoring_runtime.deploy.disk import room_for
 from scoring_runtime.deploy.image_graph import children, read_document
 from scoring_runtime.deploy.image_record import check_image_name, drafted, recorded, succeeded
 from scoring_runtime.deploy.image_sources import Access, LayoutSource, RegistrySource, Source
@@ -82,6 +83,7 @@ def pull_image(
         )
     name = check_image_name(name or name_in(text, kind))
     with (
+        room_for(workspace.folder, 1 << 20),
         recorded(workspace, name, drafted([])) as (version, change),
         workspace.blobs.adding() as adding,
         opened(text, kind, access) as source,
@@ -130,7 +132,7 @@ def described(workspace: Workspace, root: Descriptor, manifests: list[Descriptor
         known = "architecture" in document
         placed.append(Descriptor(one.media_type, one.digest, one.size, {}, Platform.of(document) if known else None))
         layers |= {layer.digest: layer.size for layer in rest}
-    return Built(root, tuple(placed), tuple(layers), {}, sum(layers.values()), 0)
+    return Built(root, tuple(placed), tuple(layers), (), sum(layers.values()), 0)
 
 
 def export_image(workspace: Workspace, record: Document, path: str, form: str, platform: Platform | None) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from scoring_runtime.deploy.credentials import Credentials
+from scoring_runtime.deploy.disk import room_for
 from scoring_runtime.deploy.distribution import Repository
 from scoring_runtime.deploy.image_graph import of_platform, read_document
 from scoring_runtime.deploy.layout import Files
@@ -137,7 +138,7 @@ def take_blob(adding: Adding, source: Source, descriptor: Descriptor, meter: Cal
         return False
     path = os.path.join(adding.folder, uuid.uuid4().hex[:12])
     try:
-        with open(path, "w+b") as sink:
+        with room_for(adding.blobs.storage.where, descriptor.size), open(path, "w+b") as sink:
             source.fetch(descriptor, sink, meter)
             sink.flush()
             os.fsync(sink.fileno())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import tarfile
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from scoring_runtime.deploy.app_root import chunks
 from scoring_runtime.deploy.compression import GzipWriter
+from scoring_runtime.deploy.disk import room_for
 from scoring_runtime.deploy.oci import LAYER, Descriptor
-from scoring_runtime.errors import DiskFull, PackagingError
+from scoring_runtime.errors import PackagingError
 
 if TYPE_CHECKING:
     from scoring_runtime.deploy.blobs import Adding
@@ -135,16 +135,13 @@ def write_stream(adding: Adding, pieces: Iterable[bytes], expected: int) -> Laye
     inside, outside = hashlib.sha256(), Hashed(path)
     writer = GzipWriter(outside)
     try:
-        for piece in pieces:
-            inside.update(piece)
-            writer.write(piece)
-        writer.close()
-        outside.close()
-        os.replace(path, adding.blobs.path(outside.hash.hexdigest()))
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(adding.blobs.storage.where, expected) from None
-        raise
+        with room_for(adding.blobs.storage.where, expected):
+            for piece in pieces:
+                inside.update(piece)
+                writer.write(piece)
+            writer.close()
+            outside.close()
+            os.replace(path, adding.blobs.path(outside.hash.hexdigest()))
     finally:
         writer.abandon()
         outside.abandon()

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
+from scoring_runtime.deploy.disk import room_for
 from scoring_runtime.deploy.image_graph import every_blob, read_document
 from scoring_runtime.deploy.oci import Descriptor, Document, encoded, index_document, is_index
 from scoring_runtime.durable import sync_folder, write_file
@@ -111,7 +112,8 @@ def write_layout(blobs: Blobs, descriptor: Descriptor, folder: str, name: str = 
     for one in every_blob(blobs, descriptor):
         target = os.path.join(store, one.digest[7:])
         if not os.path.exists(target):
-            copy_or_link(blobs.path(one.digest[7:]), target)
+            with room_for(folder, one.size):
+                copy_or_link(blobs.path(one.digest[7:]), target)
     sync_folder(store)
     write_file(os.path.join(folder, "oci-layout"), LAYOUT)
     index = os.path.join(folder, "index.json")
@@ -146,7 +148,8 @@ def write_archive(blobs: Blobs, descriptor: Descriptor, path: str, name: str = "
         documents["manifest.json"] = docker_manifest(blobs, descriptor, name)
     temporary = f"{path}.{uuid.uuid4().hex[:12]}.tmp"
     try:
-        with tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar:
+        needed = sum(one.size for one in found)
+        with room_for(path, needed), tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar:
             for one in sorted({blob.digest[7:]: blob for blob in found}.values(), key=lambda blob: blob.digest):
                 with open(blobs.path(one.digest[7:]), "rb") as file:
                     tar.addfile(member(f"blobs/sha256/{one.digest[7:]}", one.size), file)

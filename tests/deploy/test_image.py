@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from scoring_runtime.deploy.image_record import drafted, recorded
 from scoring_runtime.errors import (
     ConfigError,
     DeployError,
+    DiskFull,
     ImageInUse,
     ImageNotFound,
     ModelError,
@@ -195,12 +197,35 @@ def test_a_build_that_fails_is_recorded_and_leaves_nothing(tmp_path: Path, works
     assert image.creation_state == "Failed"
     assert "changed while it was packaged" in image.record["error"]
     assert "failed: PackagingError" in image.build_log()
-    assert set(os.listdir(workspace.blobs.path())) == before
+    base_layer = json.loads(next(Path(workspace.path("images", ".bases")).iterdir()).read_text())[0]
+    assert set(os.listdir(workspace.blobs.path())) == {*before, base_layer[7:]}  # the next build needs it again
     with pytest.raises(DeployError, match=r"could not be built: .*changed while"):
         image.wait_for_creation()
     with pytest.raises(DeployError, match="is Failed, so there is nothing to use"):
         _ = image.descriptor
     model.delete()
+
+
+def test_a_disk_that_is_full_is_said_and_nothing_half_is_left(tmp_path: Path, tiny_disk: Path) -> None:
+    base = small_base(tmp_path)
+    (tmp_path / "large").write_bytes(os.urandom(3_000_000))
+    workspace = Workspace(str(tiny_disk))
+
+    with pytest.raises(DiskFull, match="bytes do not fit on this disk"):
+        Image.create(workspace, "web", [str(tmp_path / "large")], script_alone(tmp_path), base=str(base))
+
+    assert Image(workspace, "web").creation_state == "Failed"
+    assert Image.create(workspace, "web", [], script_alone(tmp_path), base=str(base)).creation_state == "Succeeded"
+    fill(tiny_disk)
+    with pytest.raises(DiskFull):
+        Image.create(workspace, "web", [], script_alone(tmp_path), base=str(base))
+
+
+def fill(folder: Path) -> None:
+    """Until nothing fits."""
+    with (folder / "filler").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
 
 
 KILLED = """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,18 +80,6 @@ def test_a_source_that_fails_leaves_nothing(workspace: Workspace) -> None:
         written(workspace, Entry("a/b", 2, read=fails))
 
     assert os.listdir(workspace.blobs.path()) == []
-
-
-@pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of two megabytes."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], check=True)
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(tiny_disk: Path) -> None:
