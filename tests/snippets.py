@@ -143,6 +143,10 @@ class Shell:
     def addressed(self, text: str) -> str:
         return text if self.server is None else text.replace(ADDRESS, f"127.0.0.1:{self.server.port}")
 
+    def environ(self) -> dict[str, str]:
+        workspace = str(self.folder / "workspace")
+        return {**os.environ, "PYTHONPATH": str(ROOT), "no_proxy": "127.0.0.1", "SCORING_WORKSPACE": workspace}
+
     def execute(self, command: list[str]) -> str:
         port = "5001" if self.server is None else str(self.server.port)
         if command[-1].startswith("sh "):
@@ -150,12 +154,7 @@ class Shell:
         done = subprocess.run(
             command,
             cwd=self.folder,
-            env={
-                **os.environ,
-                "PYTHONPATH": str(ROOT),
-                "no_proxy": "127.0.0.1",
-                "SCORING_WORKSPACE": str(self.folder / "workspace"),
-            },
+            env=self.environ(),
             capture_output=True,
             text=True,
             timeout=60,

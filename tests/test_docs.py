@@ -25,7 +25,7 @@ from tests.test_layers import OURS
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 READMES = sorted((ROOT / "examples").glob("[!b]*/README.md"))  # tests/batch has those of batch runs
 #: Written by what they describe, not by hand.
-ELSEWHERE = {"benchmarks.md", "performance.md", "batch.md"}
+ELSEWHERE = {"benchmarks.md", "performance.md", "batch.md", "images.md"}
 MINE = [page for page in PAGES if page.name not in ELSEWHERE]
 LANGUAGES = {"bash", "python", "json", "text"}
 

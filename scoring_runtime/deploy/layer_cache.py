@@ -29,7 +29,7 @@ def key_of(*parts: Any) -> str:
 def stamp(path: str) -> list[Any]:
     """Changes when the file does, without reading it; what git goes by."""
     status = os.stat(path)
-    return [os.path.abspath(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+    return [os.path.realpath(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 def remembered(workspace: Workspace, key: str, make: Callable[[], Any]) -> Any:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scoring_runtime.deploy.interpreter import Interpreter
-from scoring_runtime.deploy.layer_cache import key_of
+from scoring_runtime.deploy.layer_cache import key_of, stamp
 from scoring_runtime.deploy.layers import Entry, entries_below
 from scoring_runtime.deploy.own_wheel import DISTRIBUTION
 from scoring_runtime.deploy.packaging import APP_ROOT, BuildContext, PackagedModel
@@ -117,10 +117,9 @@ def grouped(models: tuple[PackagedModel, ...]) -> list[list[PackagedModel]]:
 
 
 def model_recipe(models: list[PackagedModel], seconds: int) -> Recipe:
-    """Registered files have hashes, so that nothing needs to be read to know the layer."""
+    """Registered files have hashes, so that nothing needs to be read to know the layer; others go by their stamps."""
     files = [file for model in models for file in model.files]
-    known = all(file.sha256 for file in files)
-    key = key_of("models", [[f.path, f.sha256, f.size, f.mode] for f in files], seconds) if known else ""
+    key = key_of("models", [[f.path, f.sha256 or stamp(f.source), f.size, f.mode] for f in files], seconds)
     name = f"model {models[0].id}" if len(models) == 1 else f"{len(models)} models"
     return Recipe(
         name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import lzma
+import os
 import subprocess
 import tarfile
 from pathlib import Path
@@ -15,7 +16,8 @@ from scoring_runtime.deploy import Image, Workspace
 from scoring_runtime.deploy.base_image import Base, kind_of, take_base
 from scoring_runtime.deploy.distribution import no_meter
 from scoring_runtime.deploy.image_sources import Access
-from scoring_runtime.deploy.interpreter import elf_architecture
+from scoring_runtime.deploy.interpreter import elf_architecture, find_interpreter
+from scoring_runtime.deploy.layers import Layer
 from scoring_runtime.deploy.layout import write_archive, write_layout
 from scoring_runtime.deploy.oci import Platform
 from scoring_runtime.errors import PackagingError
@@ -144,6 +146,23 @@ def test_a_layout_of_several_images_needs_a_tag(tmp_path: Path, workspace: Works
     with pytest.raises(PackagingError, match="has no 3; there are: 1, 2"):
         taken(workspace, f"{layout}:3")
     assert taken(workspace, f"{layout}:2").layers
+
+
+def test_a_layer_that_cannot_be_read_is_named(tmp_path: Path, workspace: Workspace) -> None:
+    Path(workspace.blobs.path()).mkdir(parents=True)
+    layer = Layer("sha256:" + "a" * 64, 4, "sha256:" + "b" * 64, "application/vnd.oci.image.layer.v1.tar+zstd")
+    Path(workspace.blobs.path("a" * 64)).write_bytes(b"(\xb5/\xfd" + bytes(600))
+
+    with pytest.raises(PackagingError, match=r"tar\+zstd\), cannot be read: .*skopeo copy --dest-compress-format gzip"):
+        find_interpreter(workspace, [layer], "base")
+
+
+def test_a_damaged_compressed_base_is_named(tmp_path: Path, workspace: Workspace) -> None:
+    data = gzip.compress(small_base(tmp_path).read_bytes() + os.urandom(300_000))
+    (tmp_path / "cut.tar.gz").write_bytes(data[:-1000])
+
+    with pytest.raises(PackagingError, match=r"(compressed file of the base is damaged|is no tar file)"):
+        taken(workspace, tmp_path / "cut.tar.gz")
 
 
 def test_architectures_are_read_from_elf_headers() -> None:

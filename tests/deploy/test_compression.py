@@ -39,6 +39,15 @@ def test_the_ratio_is_that_of_one_stream() -> None:
     assert len(compressed(data, 1 << 20, 2)) < 1.05 * len(gzip.compress(data, 4))
 
 
+def test_what_does_not_shrink_is_stored_and_the_rest_is_not() -> None:
+    noise, text = random.Random(2).randbytes(2 * BLOCK_BYTES), b"text " * BLOCK_BYTES
+
+    data = compressed(noise + text, 1 << 20, 2)
+
+    assert gzip.decompress(data) == noise + text
+    assert len(noise) < len(data) < 1.02 * len(noise)
+
+
 def test_a_sink_that_fails_leaves_no_thread() -> None:
     class Full(io.BytesIO):
         def write(self, data: object, /) -> int:

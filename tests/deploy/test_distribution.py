@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import random
 import subprocess
+import urllib.request
 from collections.abc import Iterator
+from email.message import Message
 from pathlib import Path
 
 import httpx
@@ -16,6 +18,7 @@ from scoring_runtime.deploy.credentials import Credentials
 from scoring_runtime.deploy.distribution import Repository
 from scoring_runtime.deploy.references import Reference
 from scoring_runtime.deploy.registry_auth import challenge_of
+from scoring_runtime.deploy.registry_http import Redirects
 from scoring_runtime.errors import RegistryError
 from tests.containers import LocalRegistry, running_registry
 from tests.deploy.gateway import Gateway, gateway_before
@@ -244,6 +247,47 @@ def test_a_challenge_that_cannot_be_met(challenge: str, reason: str) -> None:
 
     with pytest.raises(RegistryError, match=reason):
         one.authorizer.meet(challenge, ("s",), "https://example.com")
+
+
+def redirected(start: str, end: str, method: str = "GET") -> urllib.request.Request | None:
+    request = urllib.request.Request(start, method=method)
+    request.add_unredirected_header("Authorization", "Bearer secret")
+    return Redirects().redirect_request(request, io.BytesIO(), 307, "", Message(), end)
+
+
+def test_redirects_are_followed_without_the_login() -> None:
+    followed = redirected("https://a.example/blob", "https://b.example/blob", "HEAD")
+
+    assert followed is not None
+    assert (followed.full_url, followed.get_method(), followed.headers) == ("https://b.example/blob", "HEAD", {})
+    assert redirected("https://a.example/blob", "https://b.example/blob", "PUT") is None
+
+
+def test_redirects_out_of_https_are_not_followed() -> None:
+    with pytest.raises(RegistryError, match=r"from HTTPS to http://b\.example/blob, which is not followed"):
+        redirected("https://a.example/blob", "http://b.example/blob?signature=secret")
+
+
+def test_an_upload_is_refused_with_the_registrys_words(gateway: Gateway, big: str) -> None:
+    one = repository(gateway.address, "refused")
+    gateway.failures = [(403, {})]
+    with pytest.raises(
+        RegistryError, match=r"beginning an upload was answered 403 \(BUSY: later\).* Log in as someone"
+    ):
+        one.upload(BIG_DIGEST, big, len(BIG))
+
+    one.connect()
+    gateway.failures = [(202, {"Location": "/v2/refused/blobs/uploads/x"}), (413, {})]
+    with pytest.raises(RegistryError, match="an upload was answered 413"):
+        one.upload(BIG_DIGEST, big, len(BIG))
+
+
+def test_another_manifest_than_was_asked_for_is_refused(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = repository(gateway.address, "wrong")
+    gateway.failures = [(200, {})]
+
+    with pytest.raises(RegistryError, match=f"asked for {BIG_DIGEST}, got sha256:.* Do not use this registry"):
+        one.manifest(BIG_DIGEST)
 
 
 def test_a_login_does_not_follow_to_another_host() -> None:

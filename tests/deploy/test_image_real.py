@@ -21,9 +21,11 @@ from scoring_runtime.deploy.credentials import Credentials
 from scoring_runtime.deploy.image_sources import Access
 from scoring_runtime.deploy.interpreter import elf_architecture
 from scoring_runtime.deploy.layers import find_in_layer
+from scoring_runtime.errors import DeployError
 from tests.containers import Podman, running_registry
 from tests.deploy.building import manifest_of, script_alone, small_base
-from tests.serving import free_port, until
+from tests.serving import ROOT, free_port, until
+from tests.snippets import Shell, blocks
 
 SCRIPT = """
 import json, os, subprocess
@@ -129,6 +131,31 @@ def container(image: Image, podman: Podman, tmp_path: Path) -> Iterator[tuple[st
         podman.try_run("rm", "-f", "-t", "0", name)
 
 
+class PageShell(Shell):
+    """With the registry's real port, and a workspace that knows the base already."""
+
+    registry = ""
+    workspace = ""
+
+    def line(self, line: str) -> str:
+        return super().line(line.replace("127.0.0.1:5000", self.registry))
+
+    def environ(self) -> dict[str, str]:
+        return {**super().environ(), "SCORING_WORKSPACE": self.workspace}
+
+
+def test_the_page_does_what_it_shows(image: Image, base_rootfs: Path, tmp_path: Path) -> None:
+    (tmp_path / "rootfs.tar").symlink_to(base_rootfs)
+    with running_registry(tmp_path / "registry") as registry, PageShell(tmp_path) as shell:
+        shell.registry, shell.workspace = registry.address, image.workspace.folder
+        for block in blocks(ROOT / "docs" / "images.md"):
+            if not block.reason:
+                shell.run(block)
+
+    assert json.loads((tmp_path / "image.json").read_text())["imageId"] == "my-image:1"
+    assert (tmp_path / "my-image.tar").is_file()
+
+
 PROCESSES = "import glob; print([l for p in glob.glob('/proc/[0-9]*/stat') for l in [open(p).read()] if ') Z ' in l])"
 
 
@@ -161,6 +188,29 @@ def test_one_request_can_be_tried(image: Image, podman: Podman, monkeypatch: pyt
             monkeypatch.setenv(name, value)
 
     assert image.run("[3]", engine="podman") == {"weights": "w", "user": 1000, "got": [3]}
+
+
+def test_an_image_whose_script_fails_says_its_log(
+    image: Image, podman: Podman, monkeypatch: pytest.MonkeyPatch, base_rootfs: Path, tmp_path: Path
+) -> None:
+    for name, value in podman.environ.items():
+        if name.startswith(("CONTAINERS_", "TMPDIR")):
+            monkeypatch.setenv(name, value)
+    with pytest.raises(DeployError, match=r"The image answered 500: .*"):
+        image.run("no json", engine="podman")
+
+    (tmp_path / "score.py").write_text("def init(): raise ValueError('broken on purpose')\ndef run(data): return 1\n")
+    config = InferenceConfig(str(tmp_path / "score.py"))
+    broken = Image.create(image.workspace, "broken", [], config, base=str(base_rootfs))
+    with pytest.raises(DeployError, match=r"does not become ready(.|\n)*broken on purpose"):
+        broken.run("[1]", engine="podman")
+
+
+def test_trying_takes_an_engine(image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    with pytest.raises(DeployError, match="takes podman or docker, and there is neither on the PATH"):
+        image.run("[1]")
 
 
 def test_every_program_in_an_arm64_image_is_for_arm64(tmp_path: Path) -> None:

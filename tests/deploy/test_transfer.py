@@ -13,6 +13,7 @@ import pytest
 from scoring_runtime.deploy import Image, Workspace
 from scoring_runtime.deploy.credentials import Credentials
 from scoring_runtime.deploy.distribution import Repository
+from scoring_runtime.deploy.image_graph import children, read_document
 from scoring_runtime.deploy.image_sources import Access, LayoutSource, RegistrySource, Source
 from scoring_runtime.deploy.layout import FolderFiles, TarFiles, write_archive, write_layout
 from scoring_runtime.deploy.oci import Descriptor, Platform
@@ -114,6 +115,15 @@ def test_equal_images_give_equal_archives(both: Image, tmp_path: Path) -> None:
 def test_a_folder_of_other_things_is_no_layout(both: Image, tmp_path: Path) -> None:
     with pytest.raises(PackagingError, match="holds other files than an OCI layout"):
         write_layout(both.workspace.blobs, both.descriptor, str(tmp_path))
+
+
+def test_documents_that_are_none_are_named() -> None:
+    with pytest.raises(PackagingError, match="index is no JSON document"):
+        read_document(b"{", "index")
+    with pytest.raises(PackagingError, match="index is no JSON object"):
+        read_document(b"[]", "index")
+    with pytest.raises(PackagingError, match="formats older than 2017"):
+        children({"schemaVersion": 1, "fsLayers": []})
 
 
 def test_the_bill_of_materials_is_attached_once(both: Image, registry: LocalRegistry, tmp_path: Path) -> None:
