@@ -9,6 +9,7 @@ import lzma
 import os
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -59,25 +60,13 @@ def kind_of(text: str) -> str:
             f"tar -C {path} -cf rootfs.tar ."
         )
     if os.path.isfile(text):
-        with closing_tar(text) as files:
+        with closing(TarFiles(text)) as files:
             if files.has("index.json") and files.has("oci-layout"):
                 return "archive"
             return "docker-archive" if files.has("manifest.json") else "rootfs"
     if text.endswith(".tar") or text.startswith((".", "/")):
         raise PackagingError(f"{text}: there is no such file (looked in {os.getcwd()}).")
     return "registry"
-
-
-class closing_tar:  # noqa: N801
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def __enter__(self) -> TarFiles:
-        self.files = TarFiles(self.path)
-        return self.files
-
-    def __exit__(self, *error: object) -> None:
-        self.files.close()
 
 
 def take_base(
@@ -98,10 +87,10 @@ def take_base(
         folder, _, tag = (text, "", "") if os.path.isdir(text) else text.rpartition(":")
         return of_source(workspace, adding, LayoutSource(FolderFiles(folder), tag), platform, meter)
     if kind == "archive":
-        with closing_tar(text) as files:
+        with closing(TarFiles(text)) as files:
             return of_source(workspace, adding, LayoutSource(files), platform, meter)
     if kind == "docker-archive":
-        with closing_tar(text) as files:
+        with closing(TarFiles(text)) as files:
             return of_docker_archive(workspace, adding, files, platform)
     return of_rootfs(workspace, adding, text, platform)
 

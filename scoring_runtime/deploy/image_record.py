@@ -134,6 +134,8 @@ def read(workspace: Workspace, name: str, version: int) -> Document:
                 document = {**document, "state": FAILED, "error": INTERRUPTED, "models": []}
                 if workspace.storage.writable:
                     workspace.records("images").replace(name, version, document)
+                    with suppress(FileNotFoundError):
+                        os.unlink(workspace.path("images", ".building", document["build"]))
     except FileNotFoundError:
         raise missing(workspace, f"{name}:{version}") from None
     return document

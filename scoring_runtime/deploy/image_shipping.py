@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from scoring_runtime.deploy.base_image import kind_of
@@ -88,10 +89,10 @@ def pull_image(
         workspace.blobs.adding() as adding,
         opened(text, kind, access) as source,
     ):
-        root, manifests = pull(adding, source.source, platform, progress)
+        root, manifests = pull(adding, source, platform, progress)
         built = described(workspace, root, manifests)
         adding.sync()
-        change({**succeeded(built), "location": source.source.name if kind == "registry" else None})
+        change({**succeeded(built), "location": source.name if kind == "registry" else None})
     return name, version
 
 
@@ -101,26 +102,16 @@ def name_in(text: str, kind: str) -> str:
     return os.path.basename(text).partition(".")[0].partition(":")[0]
 
 
-class opened:  # noqa: N801
-    """The source, whose file is closed at the end."""
-
-    def __init__(self, text: str, kind: str, access: Access) -> None:
-        self.tar: TarFiles | None = TarFiles(text) if kind == "archive" else None
-        self.source: Source
-        if self.tar is not None:
-            self.source = LayoutSource(self.tar)
-        elif kind == "layout":
-            folder, _, tag = (text, "", "") if os.path.isdir(text) else text.rpartition(":")
-            self.source = LayoutSource(FolderFiles(folder), tag)
-        else:
-            self.source = RegistrySource(Reference.parse(text), access)
-
-    def __enter__(self) -> opened:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self.tar is not None:
-            self.tar.close()
+@contextmanager
+def opened(text: str, kind: str, access: Access) -> Iterator[Source]:
+    if kind == "archive":
+        with closing(TarFiles(text)) as files:
+            yield LayoutSource(files)
+    elif kind == "layout":
+        folder, _, tag = (text, "", "") if os.path.isdir(text) else text.rpartition(":")
+        yield LayoutSource(FolderFiles(folder), tag)
+    else:
+        yield RegistrySource(Reference.parse(text), access)
 
 
 def described(workspace: Workspace, root: Descriptor, manifests: list[Descriptor]) -> Built:

@@ -269,6 +269,7 @@ def test_a_killed_build_has_failed_and_is_cleared_away(tmp_path: Path, workspace
         "Failed",
         "The build ended before the image was done: its process is gone. Build it again.",
     )
+    assert os.listdir(workspace.path("images", ".building")) == []
     again = Image.create(workspace, "web", [model], script_alone(tmp_path), base=base)
     assert again.version == 2
     named = {digest[7:] for digest in again.record["layers"]}
