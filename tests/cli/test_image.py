@@ -161,8 +161,8 @@ def test_list_show_and_delete(scoring: Scoring) -> None:
 
 def test_what_a_service_runs_is_not_deleted(scoring: Scoring) -> None:
     scoring.build()
-    (scoring.folder / "ws" / "services" / "front").mkdir(parents=True)
-    (scoring.folder / "ws" / "services" / "front" / "1.json").write_text('{"image": "web:1"}')
+    (scoring.folder / "ws" / "services" / "front" / "revisions").mkdir(parents=True)
+    (scoring.folder / "ws" / "services" / "front" / "revisions" / "1.json").write_text('{"image": "web:1"}')
 
     for flags in ((), ("--dry-run",)):
         said = scoring("delete", "web:1", *flags)

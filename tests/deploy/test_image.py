@@ -310,7 +310,7 @@ def test_another_process_can_be_waited_for(
 
 def test_an_image_that_a_service_runs_stays(tmp_path: Path, workspace: Workspace, base: str) -> None:
     image = Image.create(workspace, "web", [], script_alone(tmp_path), base=base)
-    service = Path(workspace.path("services", "front"))
+    service = Path(workspace.path("services", "front", "revisions"))
     service.mkdir(parents=True)
     (service / "1.json").write_text(json.dumps({"image": "web:1"}))
 
