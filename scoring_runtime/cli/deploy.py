@@ -34,6 +34,7 @@ def add_to(nouns: Any, help: str) -> None:
     add("--endpoint", metavar="FILE", help="the v2 endpoint that it belongs to: its auth_mode, tags and name")
     add("--image", metavar="NAME:VERSION", help="an image of the workspace, in place of --ic")
     add("--ct", "--compute-target", dest="target", metavar="NAME", help="an attached cluster")
+    add("--engine", metavar="ENGINE", help="in a container of docker, podman, or the engine at unix:///...")
     add("--auth", choices=("none", "key", "token"), help="who may call a service on this machine; default: all")
     add("--port", type=int, help="on this machine; default: a free one, which it keeps")
     add("--cc", dest="cpu", type=float, metavar="CORES", help="the most it may use on this machine")
@@ -115,8 +116,26 @@ def request_of(workspace: Workspace, arguments: argparse.Namespace, say: Any) ->
     given["deployment_target"] = arguments.target
     if arguments.deployment:
         given["deployment_config"] = from_file(arguments.deployment, say)
+    if arguments.engine:
+        given["deployment_config"], given["deployment_target"] = for_engine(workspace, given, arguments)
     given["deployment_config"] = with_flags(given["deployment_config"], arguments)
     return given
+
+
+def for_engine(workspace: Workspace, given: dict[str, Any], arguments: argparse.Namespace) -> tuple[Any, str | None]:
+    """A container in place of a process; with --dry-run the engine is not written down."""
+    from scoring_runtime.deploy import AciWebservice
+    from scoring_runtime.deploy.compute import attach_engine
+    from scoring_runtime.errors import ConfigError
+
+    config = given["deployment_config"]
+    if config is not None and config.compute_type not in ("local", "aci"):
+        raise ConfigError("--engine", arguments.engine, f"none for a service on {config.compute_type}")
+    if config is None or config.compute_type == "local":
+        names = ("tags", "properties", "description", "auth_enabled", "primary_key", "secondary_key")
+        kept = {name: getattr(config, name) for name in names} if config else {}
+        config = AciWebservice.deploy_configuration(**kept)
+    return config, None if arguments.dry_run else attach_engine(workspace, arguments.engine)
 
 
 def inference_from(workspace: Workspace, path: str, say: Any) -> InferenceConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -11,7 +12,12 @@ from scoring_runtime.deploy.workspace import Workspace
 from scoring_runtime.durable import make_folder, write_file
 from scoring_runtime.errors import ConfigError, TargetError
 
-__all__ = ["AksCompute", "AttachConfiguration", "ComputeTarget"]
+__all__ = ["AksCompute", "AttachConfiguration", "ComputeTarget", "attach_engine"]
+
+ENGINES = {
+    "docker": ("/var/run/docker.sock",),
+    "podman": ("/run/podman/podman.sock", "$XDG_RUNTIME_DIR/podman/podman.sock"),
+}
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,20 @@ class AksCompute(ComputeTarget):
         """By a context of a kubeconfig. `more`: the other fields of a Cluster, see docs/hosts.md."""
         given = {"kubeconfig": kubeconfig and os.path.abspath(kubeconfig), "context": context, "namespace": namespace}
         return AttachConfiguration("aks", {name: value for name, value in {**given, **more}.items() if value})
+
+
+def attach_engine(workspace: Workspace, engine: str) -> str:
+    """A container engine of this machine as a compute target; says under which name. Raises ConfigError."""
+    if "://" in engine:
+        name, address = f"engine-{hashlib.sha256(engine.encode()).hexdigest()[:8]}", engine
+    elif engine in ENGINES:
+        sockets = [os.path.expandvars(path) for path in ENGINES[engine]]
+        found = [path for path in sockets if os.path.exists(path)]
+        name, address = f"engine-{engine}", f"unix://{(found or sockets)[0]}"
+    else:
+        raise ConfigError("engine", engine, f"{', '.join(ENGINES)}, or an address such as unix:///run/docker.sock")
+    ComputeTarget.attach(workspace, name, AttachConfiguration("aci", {"engine": address}))
+    return name
 
 
 def path_of(workspace: Workspace, name: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from scoring_runtime.deploy.deployment_config import AksDeployment, Deployment, LocalDeployment
+from scoring_runtime.deploy.deployment_config import AciDeployment, AksDeployment, Deployment, LocalDeployment
 from scoring_runtime.deploy.deployment_file import check_files
 from scoring_runtime.deploy.inference_config import InferenceConfig
 from scoring_runtime.deploy.inference_document import document_of_config, registries_of
@@ -114,7 +114,7 @@ def deployment_for(config: Deployment | None, target: Any) -> Deployment | None:
     name = getattr(target, "name", target)
     if config is None:
         return AksDeployment(compute_target_name=name)
-    if not isinstance(config, AksDeployment):
+    if not isinstance(config, AksDeployment | AciDeployment):
         expected = f"none for a service on {config.compute_type}"
         raise ConfigError("deployment_target", name, expected, "Leave it out, or use AksWebservice's configuration.")
     return replace(config, compute_target_name=name)

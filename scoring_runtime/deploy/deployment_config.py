@@ -104,6 +104,7 @@ class AciDeployment(Deployment):
     cmk_key_version: str | None = row(None, "keyVersion", TEXT)
     vnet_name: str | None = row(None, "vnetName", TEXT)
     subnet_name: str | None = row(None, "subnetName", TEXT)
+    compute_target_name: str | None = row(None, "computeTargetName", TEXT)  # ours: an attached container engine
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -141,7 +141,8 @@ def close(folder: ServiceFolder, service: Service, status: Status, progress: Pro
 def undo(folder: ServiceFolder, service: Service, reason: str, progress: Progress) -> None:
     """Back to the current revision; where there is none, the service has failed."""
     failed = {"revision": service.revision, "reason": reason}
-    current = folder.state()["current"]
+    state = folder.state()
+    current = state["current"] if state["current"] in state["history"] else 0  # one that never worked is no way back
     folder.write_state(current or service.revision, None, failed)
     if current:
         progress(f"revision {service.revision} failed; revision {current} stays")

@@ -168,7 +168,7 @@ def test_no_wait_returns_at_once(shell: Shell) -> None:
         (("deploy",), "name: expected a name for the service, got nothing. Give it: -n NAME"),
         (("deploy", "x.py", "--ic", "y"), "scoring deploy: expected one of SCRIPT, --ic, -f and --image"),
         (("deploy", "empty"), "SCRIPT: expected a folder with score.py or main.py, got 'empty'"),
-        (("deploy", "-n", "demo"), "inference_config: expected an InferenceConfig, got nothing"),
+        (("deploy", "-n", "demo"), "NoScript: Without an inference config: expected exactly one model"),
         (("deploy", "-n", "demo", "--dc", "none.json"), "none.json: expected a file, got nothing"),
         (("service", "show", "none"), "No service 'none' in "),
         (("service", "show"), "name: expected the name of a service, got nothing"),
@@ -188,6 +188,19 @@ def test_flag_that_the_host_does_not_have_is_refused(shell: Shell) -> None:
     said = shell.error("deploy", "hello", "--dc", "dc.json", "--port", "5")
 
     assert "port: expected nothing, as a service on aks has no such thing, got 5" in said
+
+
+def test_engine_makes_it_a_container(shell: Shell) -> None:
+    script(shell.folder / "hello", VERSIONED.format(version=1))
+    (shell.folder / "dc.json").write_text(json.dumps({"computeType": "local", "authEnabled": True}))
+
+    plan = shell.json("deploy", "hello", "--dc", "dc.json", "--engine", "docker", "--cc", "1", "--dry-run")
+
+    assert plan["steps"][0] == "Build the image hello:1 from the script and its models."
+    assert "hello:1" in plan["documents"]["container.json"]
+    (shell.folder / "dc.json").write_text(json.dumps({"computeType": "aks"}))
+    said = shell.error("deploy", "hello", "--dc", "dc.json", "--engine", "docker")
+    assert "--engine: expected none for a service on aks, got 'docker'" in said
 
 
 def test_v2_file_is_deployed_with_its_endpoint(shell: Shell) -> None:

@@ -52,6 +52,7 @@ def test_aci_reads_every_key(tmp_path: Path) -> None:
         "keyVersion": "1",
         "vnetName": "v",
         "subnetName": "s",
+        "computeTargetName": "engine",
     }
 
     assert from_document(document, say=silent) == AciDeployment(
@@ -72,6 +73,7 @@ def test_aci_reads_every_key(tmp_path: Path) -> None:
         cmk_key_version="1",
         vnet_name="v",
         subnet_name="s",
+        compute_target_name="engine",
     )
 
 
