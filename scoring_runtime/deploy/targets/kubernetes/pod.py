@@ -154,7 +154,8 @@ def volumes(container: Container) -> list[Document]:
     result: list[Document] = [{"name": "tmp", "emptyDir": {}}]
     for name, files in (("keys", container.keys), ("tls", container.tls)):
         if files:
-            result.append({"name": name, "secret": {"secretName": named(container.name, name), "defaultMode": 0o440}})
+            secret = {"secretName": named(container.name, name), "defaultMode": 0o440, "optional": False}
+            result.append({"name": name, "secret": secret})
     return result
 
 
