@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from base_images.build import BOTH, VARIANTS, build_image, locked_packages, made_lock, main, read_lock
 from scoring_runtime.accelerators import ACCELERATORS
 from scoring_runtime.deploy import Workspace
+from scoring_runtime.deploy.container_config import HEALTH
 from scoring_runtime.deploy.engine import Subprocess
 from scoring_runtime.deploy.own_wheel import expanded
 from scoring_runtime.errors import PackagingError
@@ -111,6 +112,7 @@ def test_image_is_wired_as_the_direct_ones_are(name: str) -> None:
 
     assert found["ENTRYPOINT"] == '["/opt/scoring-runtime/bin/python", "-m", "scoring_runtime"]'
     assert (found["EXPOSE"], found["STOPSIGNAL"], found["WORKDIR"]) == ("5001", "SIGTERM", "/var/azureml-app")
+    assert json.loads(found["HEALTHCHECK"].partition("CMD ")[2])[1:] == ["-c", HEALTH]
     assert "COPY" in found
     assert "ADD" not in found
 
@@ -200,6 +202,7 @@ def test_cpu_image_is_small_and_just_serves(podman: Podman, debian_python: str, 
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
         until(lambda: answers(client), seconds=30)
         assert client.post("/score", json=1).json() == {"user": 1000, "parent": 1, "data": "1"}
+    podman.run("healthcheck", "run", container)
     until(lambda: "Z" not in podman.run("top", container, "state").split())
     podman.run("stop", "--time", "20", container)
 

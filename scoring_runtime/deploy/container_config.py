@@ -15,13 +15,15 @@ from scoring_runtime.deploy.recipes import PREFIX
 if TYPE_CHECKING:
     from scoring_runtime.deploy.base_image import Base
 
-__all__ = ["USER", "container_config"]
+__all__ = ["HEALTH", "USER", "container_config"]
 
 USER = "1000:1000"  # by number, so that Kubernetes can see that it is not root
 SECOND_NS = 1_000_000_000
+# By the variables that the container has when it runs: port and certificate may be chosen only then.
 HEALTH = (
-    "import http.client, sys; c = http.client.HTTPConnection('127.0.0.1', {port}, timeout=4); "
-    "c.request('GET', '/'); sys.exit(c.getresponse().status != 200)"
+    "import http.client as h, os, ssl, sys; e = os.environ; a = ('127.0.0.1', int(e.get('SCORING_PORT') or 5001)); "
+    "c = h.HTTPSConnection(*a, timeout=4, context=ssl._create_unverified_context()) if e.get('SCORING_TLS_CERT') "
+    "else h.HTTPConnection(*a, timeout=4); c.request('GET', '/'); sys.exit(c.getresponse().status != 200)"
 )
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -33,7 +35,7 @@ def container_config(
     created = datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     inherited = base.config.get("config") or {}
     python = f"{PREFIX}/bin/python" if installed else base.interpreter.path
-    port = context.environ.get("SERVER_PORT") or context.environ.get("AZUREML_INFERENCE_SERVER_HTTP_PORT") or "5001"
+    port = context.environ.get("SCORING_PORT") or "5001"
     process: Document = {
         **{key: value for key, value in inherited.items() if key in ("Volumes", "ArgsEscaped")},
         "Env": environ(inherited.get("Env") or (), context.environ, installed),
@@ -45,7 +47,7 @@ def container_config(
         "StopSignal": "SIGTERM",
         "Labels": {**(inherited.get("Labels") or {}), **labels(base, context, title, created)},
         "Healthcheck": {
-            "Test": ["CMD", python, "-c", HEALTH.format(port=port)],
+            "Test": ["CMD", python, "-c", HEALTH],
             "Interval": 30 * SECOND_NS,
             "Timeout": 5 * SECOND_NS,
             "StartPeriod": 60 * SECOND_NS,

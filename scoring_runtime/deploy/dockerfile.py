@@ -12,23 +12,19 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from scoring_runtime import __version__
+from scoring_runtime.deploy.container_config import HEALTH, USER
 from scoring_runtime.deploy.packaging import APP_ROOT, BuildContext
+from scoring_runtime.deploy.recipes import PREFIX
 from scoring_runtime.errors import PackagingError
 
 if TYPE_CHECKING:
     from scoring_runtime.deploy.packaging import PackagedModel
 
-__all__ = ["DEFAULT_PYTHON", "PREFIX", "base_of", "dockerfile", "python_of"]
+__all__ = ["DEFAULT_PYTHON", "base_of", "dockerfile", "python_of"]
 
 DEFAULT_PYTHON = "3.11"
-PREFIX = "/opt/scoring-runtime"
-USER = "1000:1000"  # by number, so that Kubernetes can see that it is not root
 MICROMAMBA = "docker.io/mambaorg/micromamba:2-debian12-slim"
 MODEL_STEPS = 64  # a layer each; overlay file systems take about 127 in all
-HEALTH = (
-    "import http.client, sys; c = http.client.HTTPConnection('127.0.0.1', {port}, timeout=4); "
-    "c.request('GET', '/'); sys.exit(c.getresponse().status != 200)"
-)
 QUIETLY = ("--no-compile", "--no-cache-dir", "--disable-pip-version-check", "--root-user-action", "ignore")
 VENV = (
     "import sys, venv; v = '%d.%d' % sys.version_info[:2]; v == '{python}' or "
@@ -131,8 +127,7 @@ def final_stage(context: BuildContext, base: str, installed: bool, title: str) -
         f"USER {USER}",
         f"EXPOSE {port}",
         "STOPSIGNAL SIGTERM",
-        "HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 CMD "
-        + execute(python, "-c", HEALTH.format(port=port)),
+        "HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 CMD " + execute(python, "-c", HEALTH),
         f"ENTRYPOINT {execute(python, '-m', 'scoring_runtime')}",
         "CMD []",
         # what changes most comes last, so that building again repeats no more than it must

@@ -226,6 +226,8 @@ class Environment:
             ContainerRegistry(registry.get("address"), registry.get("username"), registry.get("password")),
         )
         result.inferencing_stack_version = document.get("inferencingStackVersion")
+        if result.python.interpreter_path != "python":
+            notes.append(f"{source}: {prefix}python.interpreterPath has no effect: it is the Python of the base image.")
         result.notes = tuple(notes)
         result.check()
         return result

@@ -177,8 +177,9 @@ def packaged_code(config: InferenceConfig, allow_secrets: Collection[str]) -> tu
     folder = config.source_directory
     if folder is None:
         tree = parsed(config.entry_script)
-        name = os.path.basename(config.entry_script)
-        return (file_of(code_file(config.entry_script, name), ""),), name, left_behind(config.entry_script, tree)
+        alone = code_file(config.entry_script, os.path.basename(config.entry_script))
+        refuse_secrets([alone], allow_secrets)
+        return (file_of(alone, ""),), alone.path, left_behind(config.entry_script, tree)
     if not os.path.isdir(folder):
         raise PackagingError(f"sourceDirectory: {folder} is not a folder. Name the folder that holds the entry script.")
     parsed(os.path.join(folder, config.entry_script))

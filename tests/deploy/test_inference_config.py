@@ -164,6 +164,16 @@ def test_password_is_not_in_the_message(tmp_path: Path) -> None:
     assert "hush" not in str(caught.value)
 
 
+def test_interpreter_of_ones_own_is_said_to_be_the_bases(tmp_path: Path) -> None:
+    document = {"entryScript": "a.py", "environment": {"python": {"interpreterPath": "/opt/py/bin/python"}}}
+
+    config = InferenceConfig.from_file(written(tmp_path, document))
+
+    assert [note.partition("json: ")[2] for note in config.resolved_environment().notes] == [
+        "environment.python.interpreterPath has no effect: it is the Python of the base image."
+    ]
+
+
 def test_unknown_keys_are_said_with_a_guess(tmp_path: Path) -> None:
     document = {"entryScript": "a.py", "sourcedirectory": "x", "environment": {"pyton": {}, "zzz": 1}}
 

@@ -155,6 +155,15 @@ def test_unknown_platform_is_refused(workspace: Workspace) -> None:
         lock(workspace, Requirements(("a",)), "3.11", "linux/riscv64")
 
 
+def test_wheel_may_be_named_by_its_address(workspace: Workspace, index: Index) -> None:
+    wheel = make_wheel(index.folder, "pure")
+    address = index.url.replace("/simple", f"/files/{wheel.name}")
+
+    (found,) = lock(workspace, asked_for(index, f"pure @ {address}"), "3.11").packages
+
+    assert (found.name, found.version, found.file, found.sha256) == ("pure", "1.0", wheel.name, sha256(wheel))
+
+
 def test_nothing_required_is_an_empty_lock(workspace: Workspace) -> None:
     assert lock(workspace, Requirements(()), "3.11") == Lock("3.11", "linux/amd64", ())
 

@@ -438,6 +438,7 @@ def test_image_from_the_dockerfile_serves(
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
         until(lambda: answers(client), seconds=30)
 
+        podman.run("healthcheck", "run", container)
         assert client.post("/score", json=1).json()[:3] == ["ciao", 'a "b" $c \\', 1000]
         until(lambda: defunct(podman, container) == 0)
     podman.run("stop", "--time", "20", container)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import tempfile
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from scoring_runtime.deploy import CondaDependencies, Environment, InferenceConfig, Model, Workspace
 from scoring_runtime.deploy.app_root import chunks, materialise
 from scoring_runtime.deploy.packaging import APP_ROOT, BuildContext, build_context, environ_in
-from scoring_runtime.errors import BlobCorrupt, ModelNotFound, PackagingError
+from scoring_runtime.errors import BlobCorrupt, DiskFull, ModelNotFound, PackagingError
 from tests.serving import Server
 
 SCRIPT = "def init():\n    pass\ndef run(raw_data):\n    return 1\n"
@@ -170,6 +171,20 @@ def test_secrets_are_refused_and_listed(workspace: Workspace, source: Path) -> N
     assert str(caught.value).endswith("--allow-secret .aws/credentials")
 
 
+def test_script_alone_may_hold_no_key_either(workspace: Workspace, source: Path) -> None:
+    (source / "score.py").write_text(f"# -----BEGIN PRIVATE {'KEY'}-----\n#\n{SCRIPT}".replace("#\n", "MIIabc = 1\n"))
+
+    with pytest.raises(PackagingError, match=r"score.py: holds a private key"):
+        build_context(workspace, [], InferenceConfig(str(source / "score.py")))
+
+
+def test_examples_and_public_keys_are_no_secrets(workspace: Workspace, source: Path) -> None:
+    (source / ".env.example").write_text("A=")
+    (source / "id_rsa.pub").write_text("ssh-rsa x")
+
+    assert len(context_of(workspace, source).code) == 3
+
+
 def test_allowed_secret_is_packaged(workspace: Workspace, source: Path) -> None:
     (source / ".env").write_text("A=b")
 
@@ -292,6 +307,28 @@ def test_damaged_model_is_noticed(workspace: Workspace, source: Path) -> None:
 def test_app_root_needs_an_empty_folder(workspace: Workspace, source: Path) -> None:
     with pytest.raises(PackagingError, match="is not empty"):
         materialise(context_of(workspace, source), str(source))
+
+
+def test_app_root_that_cannot_be_written_is_named(workspace: Workspace, source: Path) -> None:
+    context = context_of(workspace, source)
+    root = source.parent / "root"
+    root.mkdir()
+    broken = dataclasses.replace(context.code[0], path="x" * 300)
+
+    with pytest.raises(PackagingError, match=r"cannot be written: File name too long. Name another folder"):
+        materialise(dataclasses.replace(context, code=(broken,)), str(root))
+
+
+def test_full_disk_is_named(workspace: Workspace, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the one file that is always full."""
+    context = context_of(workspace, source)
+    root = source.parent / "root"
+    (root / "src").mkdir(parents=True)
+    (root / "src" / "score.py").symlink_to("/dev/full")
+    monkeypatch.setattr(os, "listdir", lambda path: [])
+
+    with pytest.raises(DiskFull, match="bytes do not fit on this disk"):
+        materialise(context, str(root))
 
 
 def test_materialised_app_root_serves_with_its_models(workspace: Workspace, source: Path, tmp_path: Path) -> None:
