@@ -36,16 +36,19 @@ class SessionReport:
     def share(self) -> float | None:
         """Of the graph's nodes, those on the first provider; None: unknown."""
         total = sum(self.nodes.values())
-        return self.nodes.get(self.provider, 0) / total if total else None
+        if not total:
+            return 1.0 if len(self.providers) == 1 else None
+        return self.nodes.get(self.provider, 0) / total
 
     def as_dict(self) -> dict[str, Any]:
         """For /info."""
         return {**asdict(self), "providers": list(self.providers), "share": self.share}
 
     def __str__(self) -> str:
-        share = self.share
         total = sum(self.nodes.values())
-        placed = "share of nodes unknown" if share is None else f"{self.nodes.get(self.provider, 0)} of {total} nodes"
+        placed = f"{self.nodes.get(self.provider, 0)} of {total} nodes" if total else "all nodes"
+        if self.share is None:
+            placed = "an unknown share of the nodes"
         emulated = ", an emulation on the processor" if self.emulated else ""
         warm = f"warmed in {self.warmed_ms:.0f} ms" if self.warmed_ms is not None else "not warmed"
         if self.not_warmed:

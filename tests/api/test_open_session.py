@@ -62,6 +62,15 @@ def test_the_processor_answers_as_onnxruntime_does(name: str) -> None:
     assert (the_report().provider, the_report().share, the_report().fell_back) == (CPU, 1.0, "")
 
 
+def test_an_onnxruntime_that_does_not_tell_has_one_provider_for_all_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime.InferenceSession, "get_provider_graph_assignment_info", None)
+
+    open_session(onnx_models.model("mul_1"))
+
+    assert (the_report().nodes, the_report().share) == ({}, 1.0)
+    assert "CPUExecutionProvider has all nodes" in str(the_report())
+
+
 def test_a_model_may_be_bytes() -> None:
     session = open_session(onnx_models.model("mul_1").read_bytes())
 
@@ -236,7 +245,7 @@ def test_vitis_ai_is_asked_in_the_spelling_of_its_version(
     providers = [("VitisAIExecutionProvider", {**cached, **given}), (CPU, {})]
     assert recorder.asked == (providers, 3, RECORDED, 0)
     assert os.environ.pop("XLNX_ENABLE_CACHE") == "1"
-    assert "share of nodes unknown" in str(the_report())
+    assert "has an unknown share of the nodes" in str(the_report())
 
 
 def test_vitis_ai_keeps_the_cache_that_the_image_brings(recorder: type[Recorder]) -> None:
