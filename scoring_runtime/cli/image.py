@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 
 __all__ = ["add_to"]
 
+# what only an image in the workspace can have
+OF_DIRECT = {
+    "base-for": "bases",
+    "tag": "tags",
+    "property": "properties",
+    "output-metadata-file": "output_metadata_file",
+}
+
 
 def add_to(nouns: Any, help: str) -> None:
     noun = nouns.add_parser("image", help=help)
@@ -117,7 +125,14 @@ def build_by_engine(arguments: argparse.Namespace, workspace: Workspace, config:
     from scoring_runtime.deploy.dockerfile import dockerfile
     from scoring_runtime.deploy.package import package
     from scoring_runtime.deploy.packaging import build_context
+    from scoring_runtime.errors import PackagingError
 
+    given = [f"--{flag}" for flag, name in OF_DIRECT.items() if getattr(arguments, name)]
+    if given or len(arguments.platforms) > 1:
+        raise PackagingError(
+            f"With --engine {arguments.engine} the image is the engine's, and for one platform; leave out: "
+            f"{', '.join(given) or 'all platforms but one'}."
+        )
     if arguments.dry_run:
         context = build_context(workspace, arguments.models, config, allow_secrets=arguments.allow_secrets)
         text = dockerfile(context, "pip.whl" if context.requirements.pip else "", arguments.name)

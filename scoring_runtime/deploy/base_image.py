@@ -21,6 +21,7 @@ from scoring_runtime.deploy.layers import Layer, write_stream
 from scoring_runtime.deploy.layout import FolderFiles, TarFiles
 from scoring_runtime.deploy.oci import Document, Platform, digest_of
 from scoring_runtime.deploy.references import Reference
+from scoring_runtime.deploy.transfer import Places
 from scoring_runtime.errors import PackagingError
 
 if TYPE_CHECKING:
@@ -82,7 +83,9 @@ def take_base(
     if kind == "registry":
         reference = Reference.parse(text)
         source = RegistrySource(reference, access)
-        return of_source(workspace, adding, source, platform, meter, str(reference))
+        base = of_source(workspace, adding, source, platform, meter, str(reference))
+        Places(workspace, reference.registry).saw((layer.digest for layer in base.layers), reference.repository)
+        return base
     if kind == "layout":
         folder, _, tag = (text, "", "") if os.path.isdir(text) else text.rpartition(":")
         return of_source(workspace, adding, LayoutSource(FolderFiles(folder), tag), platform, meter)

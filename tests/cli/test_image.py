@@ -128,6 +128,11 @@ def test_a_conda_file_is_read(scoring: Scoring) -> None:
         (("-n", "web", "--ic", "ic.json", "-r", "x.txt"), "With --ic the environment is in that file"),
         (("-n", "WEB", "--ic", "ic.json"), "An image's name: expected 3 to 32 lower-case"),
         (("-n", "web", "--ic", "ic.json", "--username", "ada"), "--username and --password-stdin go together"),
+        (("src", "-n", "web", "--engine", "docker", "--tag", "a=b"), "for one platform; leave out: --tag."),
+        (
+            ("src", "-n", "web", "--engine", "docker", "--platform", "linux/amd64", "--platform", "linux/arm64"),
+            "leave out: all platforms but one",
+        ),
         (("-n", "web", "--ic", "ic.json", "--platform", "arm64"), "A platform is written as os/architecture"),
     ],
 )
@@ -136,6 +141,17 @@ def test_what_cannot_be_is_refused(scoring: Scoring, arguments: tuple[str, ...],
 
     assert said.code == 2
     assert reason in said.err
+
+
+def test_an_engine_that_fails_is_shown(scoring: Scoring, monkeypatch: pytest.MonkeyPatch) -> None:
+    (scoring.folder / "podman").write_text("#!/bin/sh\necho no space in the store >&2\nexit 125\n")
+    (scoring.folder / "podman").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{scoring.folder}:/usr/bin:/bin")
+
+    said = scoring("build", "--ic", "ic.json", "-n", "web", "--engine", "podman", "--base", "scratch")
+
+    assert said.code == 2
+    assert "no space in the store" in said.err
 
 
 def test_list_show_and_delete(scoring: Scoring) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -235,7 +236,7 @@ KILLED = """
     from tests.deploy.building import script_alone
 
     def wait(step):
-        if step.startswith("wrote"):
+        if step.startswith(sys.argv[3]):
             print(step, flush=True)
             time.sleep(100)
 
@@ -245,26 +246,45 @@ KILLED = """
 """
 
 
-def test_a_killed_build_has_failed_and_is_cleared_away(tmp_path: Path, workspace: Workspace, base: str) -> None:
-    model = registered(workspace, tmp_path, "iris")
-    script = textwrap.dedent(KILLED)
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path), base], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
-    )
+@contextlib.contextmanager
+def building(place: Path, base: str, until_step: str) -> Iterator[None]:
+    """A process that builds up to a step; killed at the end."""
+    command = [sys.executable, "-c", textwrap.dedent(KILLED), str(place), base, until_step]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
     assert process.stdout is not None
-    with process.stdout as out:
-        out.readline()
-    image = Image(workspace, "web")
-    assert image.creation_state == "Running"
-    with pytest.raises(ModelInUse):
-        model.delete()
-    with pytest.raises(DeployError, match="is not built after 0 s"):
-        image.wait_for_creation(timeout_seconds=0)
+    try:
+        with process.stdout as out:
+            assert out.readline()
+        yield
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
 
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+
+def test_while_a_build_runs_its_models_stay(tmp_path: Path, workspace: Workspace, base: str) -> None:
+    model = registered(workspace, tmp_path, "iris")
+
+    with building(tmp_path, base, "wrote"):
+        image = Image(workspace, "web")
+        assert image.creation_state == "Running"
+        with pytest.raises(ModelInUse):
+            model.delete()
+        with pytest.raises(DeployError, match="is not built after 0 s"):
+            image.wait_for_creation(timeout_seconds=0)
 
     image.update_creation_state()
+    model.delete()
+
+
+@pytest.mark.parametrize("step", ["note", "base", "layer: model", "wrote model", "wrote description", "wrote code"])
+def test_a_killed_build_has_failed_and_is_cleared_away(
+    tmp_path: Path, workspace: Workspace, base: str, step: str
+) -> None:
+    model = registered(workspace, tmp_path, "iris")
+    with building(tmp_path, base, step):
+        pass
+
+    image = Image(workspace, "web")
     assert (image.creation_state, image.record["error"]) == (
         "Failed",
         "The build ended before the image was done: its process is gone. Build it again.",
@@ -272,11 +292,20 @@ def test_a_killed_build_has_failed_and_is_cleared_away(tmp_path: Path, workspace
     assert os.listdir(workspace.path("images", ".building")) == []
     again = Image.create(workspace, "web", [model], script_alone(tmp_path), base=base)
     assert again.version == 2
-    named = {digest[7:] for digest in again.record["layers"]}
-    kept = set(os.listdir(workspace.blobs.path()))
-    assert named <= kept
+    config = manifest_of(workspace, again)["config"]["digest"]
+    named = {digest[7:] for digest in (*again.record["layers"], config, again.descriptor.digest)}
+    workspace.blobs.collect()
+    assert set(os.listdir(workspace.blobs.path())) == {*named, model.record["files"][0]["sha256"]}
     again.delete()
     assert set(os.listdir(workspace.blobs.path())) == {model.record["files"][0]["sha256"]}
+
+
+def test_a_build_killed_after_its_end_has_succeeded(tmp_path: Path, workspace: Workspace, base: str) -> None:
+    registered(workspace, tmp_path, "iris")
+    with building(tmp_path, base, "image web:1"):
+        pass
+
+    assert Image(workspace, "web").creation_state == "Succeeded"
 
 
 def test_another_process_can_be_waited_for(

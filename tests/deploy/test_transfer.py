@@ -67,6 +67,22 @@ def test_only_what_is_missing_is_sent(both: Image, registry: LocalRegistry, tmp_
     assert elsewhere == Pushed(0, 0, count, 0)
 
 
+def test_a_base_of_the_same_registry_is_mounted(registry: LocalRegistry, tmp_path: Path) -> None:
+    first = Workspace(str(tmp_path / "first"))
+    base = Image.create(first, "base", [], script_alone(tmp_path / "a"), base=str(small_base(tmp_path)))
+    pushed(base, registry, "bases/python:1")
+    where = f"{registry.address}/bases/python:1"
+    workspace = Workspace(str(tmp_path / "workspace"))
+    config = script_alone(tmp_path / "b", "def init(): pass\ndef run(data): return 2\n")
+
+    image = Image.create(workspace, "web", [], config, base=where, access=Access(Credentials()))
+
+    assert image.record["base"] == {"name": where, "digest": base.image_digest}
+    result = pushed(image, registry, "apps/web:1")
+    assert (result.mounted, result.there) == (3, 0)  # the base's own layers
+    assert result.sent_bytes < 5000
+
+
 def test_what_comes_back_is_what_went(both: Image, registry: LocalRegistry, tmp_path: Path) -> None:
     pushed(both, registry, "c/back:1")
     other = Workspace(str(tmp_path / "other"))
