@@ -11,6 +11,7 @@ ScoringRuntimeError
  |- RequestError(.status)         becomes an HTTP answer
  |   |- BadInput 400              the body or a parameter is not what run() takes
  |   |- Unauthorized 401          no key or token that this service accepts
+ |   |- NotFound 404              no such path
  |   |- MethodNotAllowed 405      no run() for this method
  |   |- RequestTimeout 408        the client took too long to send
  |   |- PayloadTooLarge 413
@@ -77,6 +78,7 @@ __all__ = [
     "ModelInUse",
     "ModelNotFound",
     "NoScript",
+    "NotFound",
     "NotReady",
     "Overloaded",
     "PackagingError",
@@ -172,6 +174,16 @@ class Unauthorized(RequestError):
     def __init__(self, message: str, reason: str = "") -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class NotFound(RequestError):
+    status = 404
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The requested URL was not found on the server. If you entered the URL manually please check your spelling "
+            "and try again."
+        )
 
 
 class MethodNotAllowed(RequestError):

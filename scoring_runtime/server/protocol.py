@@ -14,6 +14,7 @@ from scoring_runtime.errors import (
     BadInput,
     HeaderTooLong,
     MethodNotAllowed,
+    NotFound,
     PayloadTooLarge,
     RequestError,
 )
@@ -39,6 +40,10 @@ SHORT_WAY = {
     "/livez": HEALTH_METHODS,
     "/readyz": HEALTH_METHODS,
 }
+
+# Of the other paths those that are there; none takes a body.
+ROUTED = frozenset({"/", "/score", "/swagger.json", "/metrics", "/info"})
+READING = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 
 
 class ScoringProtocol(Connection):
@@ -111,7 +116,10 @@ class ScoringProtocol(Connection):
             path, query = split_target(url)
         refusal = self.guard.refusal(path, found) if self.guard is not None else None
         preflight = refusal is not None and self.front.cors and is_preflight(method, found)
-        if method not in SHORT_WAY.get(path, ()) and (refusal is None or preflight):
+        on_short_way = method in SHORT_WAY.get(path, ())
+        if refusal is None and not on_short_way and self.body_in_the_way(method, found):
+            refusal = MethodNotAllowed() if path in ROUTED else NotFound()
+        if not on_short_way and (refusal is None or preflight):
             self.deadline = math.inf
             self.asgi_request(normal_target(path, query), found)
             return
@@ -120,6 +128,12 @@ class ScoringProtocol(Connection):
             call.preflight = bool(preflight)
             self.hide_key(found)
         self.begin_call(call, found, None if preflight else refusal)
+
+    def body_in_the_way(self, method: bytes, found: dict[bytes, bytes]) -> bool:
+        """Whether nobody takes the body that follows, and closing before its end would reset the connection."""
+        if method in READING or (b"content-length" not in found and b"transfer-encoding" not in found):
+            return False
+        return not small(found) or not self.parser.should_keep_alive()
 
     def hide_key(self, found: dict[bytes, bytes]) -> None:
         """The script gets the headers without it."""

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from scoring_runtime.errors import NotFound
 from scoring_runtime.server.call import message_json
 from scoring_runtime.server.identity import identify
 from scoring_runtime.server.target import wanted_headers
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["create_app"]
 
-NOT_FOUND = (
-    "The requested URL was not found on the server. If you entered the URL manually please check your spelling and "
-    "try again."
-)
 NOT_ALLOWED = "The method is not allowed for the requested URL."
 
 
@@ -63,7 +60,7 @@ def create_app(front: FrontServer) -> ASGIApp:
 
     async def refuse(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
-        return answer(status, NOT_FOUND if status == 404 else NOT_ALLOWED)
+        return answer(status, str(NotFound()) if status == 404 else NOT_ALLOWED)
 
     async def not_allowed(request: Request) -> Response:
         return answer(405, NOT_ALLOWED)

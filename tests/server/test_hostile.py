@@ -651,3 +651,20 @@ def test_the_client_gone_before_the_answer_does_not_matter(plain: Server) -> Non
             sock.sendall(b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000)
     with httpx.Client(trust_env=False) as client:
         assert client.post(f"{plain.url}/score", content=b"x").status_code == 200
+
+
+@pytest.mark.parametrize(("path", "status"), [("/nowhere", 404), ("/score/", 404), ("/swagger.json", 405)])
+def test_a_large_body_that_nobody_takes_is_answered_and_not_reset(path: str, status: int, tmp_path: Path) -> None:
+    size = 20_000_000
+    with serving("def init(): pass\ndef run(raw_data): pass", tmp_path) as server:
+        for extra in ("", "Connection: close\r\n"):
+            head = f"POST {path} HTTP/1.1\r\nHost: x\r\n{extra}Content-Length: {size}\r\n\r\n"
+            with socket.create_connection(("127.0.0.1", server.port), timeout=20) as sock:
+                sock.sendall(head.encode())
+                sock.sendall(b"x" * size)
+                received = b""
+                while piece := sock.recv(65536):
+                    received += piece
+
+            assert received.startswith(b"HTTP/1.1 %d " % status)
+            assert b"Connection: close\r\n" in received
