@@ -102,7 +102,7 @@ def build_command(arguments: argparse.Namespace) -> None:
 
     workspace = workspace_of(arguments)
     config = config_of(arguments, workspace)
-    if arguments.engine != "direct":
+    if arguments.engine != "direct" or arguments.dockerfile:
         return build_by_engine(arguments, workspace, config)
     context = build_context(workspace, arguments.models, config, allow_secrets=arguments.allow_secrets)
     platforms = tuple(map(Platform.parse, arguments.platforms))
@@ -121,7 +121,7 @@ def build_command(arguments: argparse.Namespace) -> None:
 
 
 def build_by_engine(arguments: argparse.Namespace, workspace: Workspace, config: InferenceConfig) -> None:
-    """The image lies with the engine then, not in the workspace."""
+    """The image lies with the engine then, or the Dockerfile in a folder; nothing in the workspace."""
     from scoring_runtime.deploy.dockerfile import dockerfile
     from scoring_runtime.deploy.package import package
     from scoring_runtime.deploy.packaging import build_context
@@ -136,22 +136,28 @@ def build_by_engine(arguments: argparse.Namespace, workspace: Workspace, config:
     if arguments.dry_run:
         context = build_context(workspace, arguments.models, config, allow_secrets=arguments.allow_secrets)
         text = dockerfile(context, "pip.whl" if context.requirements.pip else "", arguments.name)
-        said = f"Would have {arguments.engine} build {arguments.name}:latest from this, with all it needs beside it:"
+        doing = f"write to {arguments.dockerfile}" if arguments.dockerfile else f"have {arguments.engine} build"
+        said = f"Would {doing} this for {arguments.name}, with all it needs beside it:"
         return show({"plan": [said, text]}, arguments.json, lambda: f"{said}\n\n{text}")
     platform = arguments.platforms[0] if arguments.platforms else "linux/amd64"
     made = package(
         workspace,
         arguments.models,
         config,
+        generate_dockerfile=bool(arguments.dockerfile),
         image_name=arguments.name,
         image_label="latest",
-        engine=arguments.engine,
+        engine=None if arguments.dockerfile else arguments.engine,
         base=arguments.base or "",
         platform=platform,
         allow_secrets=arguments.allow_secrets,
     )
     for note in made.context.notes:
         print(f"note: {note}", file=sys.stderr)
+    if arguments.dockerfile:
+        made.save(arguments.dockerfile)
+        said = f"Wrote {arguments.dockerfile}. Build it: docker build -t {arguments.name} {arguments.dockerfile}"
+        return show({**made.serialize(), "location": arguments.dockerfile}, arguments.json, lambda: said)
     return show(made.serialize(), arguments.json, lambda: f"Built {made.location} in {arguments.engine}")
 
 

@@ -26,6 +26,7 @@ def add_build(verbs: Any, command: Command) -> None:
     add("--base-for", dest="bases", action="append", type=pair, default=[], metavar="PLATFORM=IMAGE")
     add("--platform", dest="platforms", action="append", default=[], metavar="OS/ARCH", help="repeatable: an index")
     add("--engine", choices=ENGINES, default="direct", help="direct needs no daemon; the others build a Dockerfile")
+    add("--dockerfile", metavar="FOLDER", help="build nothing: write a Dockerfile with all it needs into the folder")
     add("--tag", dest="tags", action="append", type=pair, default=[], metavar="KEY=VALUE", help="of the record")
     add("--property", dest="properties", action="append", type=pair, default=[], metavar="KEY=VALUE")
     add("-d", "--description", metavar="TEXT")

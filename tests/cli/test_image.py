@@ -94,9 +94,21 @@ def test_dry_run_says_what_would_be_done_and_does_nothing(scoring: Scoring) -> N
     ]
     assert Image.list(scoring.ws) == []
     said = scoring("build", "src", "-n", "web", "--dry-run", "--engine", "podman")
-    assert said.out.startswith(
-        "Would have podman build web:latest from this, with all it needs beside it:\n\nARG BASE="
-    )
+    assert said.out.startswith("Would have podman build this for web, with all it needs beside it:\n")
+    assert "\nFROM ${BASE}\n" in said.out
+
+
+def test_dockerfile_goes_into_a_folder_and_nothing_is_built(scoring: Scoring) -> None:
+    planned = scoring("build", "-n", "web", "--ic", "ic.json", "--dockerfile", "there", "--dry-run")
+    said = scoring("build", "-n", "web", "--ic", "ic.json", "--dockerfile", "there")
+    again = scoring("build", "-n", "web", "--ic", "ic.json", "--dockerfile", "there")
+
+    assert planned.out.startswith("Would write to there this for web, with all it needs beside it:\n")
+    assert (said.code, said.out) == (0, "Wrote there. Build it: docker build -t web there\n")
+    assert said.err.startswith("note: userManagedDependencies is true: nothing is installed")
+    assert sorted(path.name for path in (scoring.folder / "there").iterdir()) == ["Dockerfile", "azureml-app"]
+    assert (again.code, "is not empty. Name another folder" in again.err) == (2, True)
+    assert Image.list(scoring.ws) == []
 
 
 def test_dry_run_of_a_plain_script_names_what_would_be_installed(scoring: Scoring) -> None:
