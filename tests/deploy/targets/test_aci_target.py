@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import ssl
+import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -83,6 +87,7 @@ def test_an_update_keeps_the_port_and_says_what_it_loses(target: AciTarget) -> N
     target.apply(small(), quiet)
     uri = healthy(target, small())
     answers: list[str] = []
+    refused: list[float] = []
     ended = threading.Event()
 
     def ask() -> None:
@@ -92,6 +97,7 @@ def test_an_update_keeps_the_port_and_says_what_it_loses(target: AciTarget) -> N
                     answers.append(client.post(uri, content="1", headers=JSON).json()[0])
                 except httpx.ConnectError:
                     answers.append("refused")
+                    refused.append(time.monotonic())
 
     asker = threading.Thread(target=ask)
     asker.start()
@@ -104,6 +110,7 @@ def test_an_update_keeps_the_port_and_says_what_it_loses(target: AciTarget) -> N
 
     order = [word for at, word in enumerate(answers) if not at or answers[at - 1] != word]
     assert [word for word in order if word != "refused"] == ["one", "two"]
+    assert not refused or refused[-1] - refused[0] < 30
     assert target.status(small()).scoring_uri == uri
     assert len(ids(target)) == 1
 
@@ -189,3 +196,28 @@ def test_an_engine_that_is_not_there_is_named() -> None:
         TargetError, match=r"(?s)No container engine answers at unix:///nowhere/docker\.sock.*DOCKER_HOST"
     ):
         target.status(small())
+
+
+def test_a_service_with_a_certificate_speaks_https(target: AciTarget, tmp_path: Path) -> None:
+    make_certificate(tmp_path)
+    secrets = replace(
+        KEYS, tls_certificate=(tmp_path / "cert.pem").read_text(), tls_key=(tmp_path / "key.pem").read_text()
+    )
+    service = small(secrets=secrets)
+
+    target.apply(service, quiet)
+    uri = healthy(target, service)
+
+    assert uri.startswith("https://127.0.0.1:")
+    trusted = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+    key = {"Authorization": f"Bearer {KEYS.primary_key}"}
+    answer = httpx.post(uri, content="5", headers=key, verify=trusted, timeout=20, trust_env=False)
+    assert answer.json() == ["one", 5]
+
+
+def make_certificate(folder: Path) -> None:
+    """For 127.0.0.1, signed by itself."""
+    names = ["-subj", "/CN=scoring", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "1"]
+    kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
+    subprocess.run(["openssl", "req", *kind, *names, *files], check=True, capture_output=True, timeout=30)
