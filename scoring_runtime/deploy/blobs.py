@@ -7,6 +7,7 @@ blobs/adding/<id>/      one for each who is adding, with its unfinished files; w
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -16,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
-from scoring_runtime.deploy.hashing import CHUNK, Sha256
 from scoring_runtime.deploy.locks import free, locked
 from scoring_runtime.deploy.storage import Storage
 from scoring_runtime.durable import make_folder, sync_folder
@@ -24,6 +24,9 @@ from scoring_runtime.errors import BlobCorrupt
 
 __all__ = ["Adding", "Blob", "Blobs", "Told"]
 
+CHUNK = (
+    256 << 10
+)  # bytes; stays in a core's cache between reading, hashing and writing; measured 1.6 times as fast as 1 MB
 NAME = re.compile(r"[0-9a-f]{64}\Z")
 Told = Callable[[int], None]  # of bytes, as they are copied
 
@@ -50,9 +53,9 @@ class Adding:
 
         Its name is durable after sync(). What was there is replaced: this one is known good.
         """
-        size = 0
+        digest, size = hashlib.sha256(), 0
         temporary = os.path.join(self.folder, uuid.uuid4().hex[:12])
-        with open(temporary, "wb") as file, Sha256() as digest:
+        with open(temporary, "wb") as file:
             while chunk := source.read(CHUNK):
                 digest.update(chunk)
                 file.write(chunk)
@@ -62,19 +65,18 @@ class Adding:
                     break
             file.flush()
             os.fsync(file.fileno())
-            name = digest.hexdigest()
+        name = digest.hexdigest()
         os.replace(temporary, self.blobs.path(name))
         return Blob(name, size)
 
     def find(self, source: IO[bytes], candidates: Collection[str], told: Told = untold) -> Blob | None:
         """The one of these blobs that the source is equal to, if it is undamaged; else the source is as it was."""
-        size = 0
-        with Sha256() as digest:
-            while chunk := source.read(CHUNK):
-                digest.update(chunk)
-                size += len(chunk)
-                told(len(chunk))
-            name = digest.hexdigest()
+        digest, size = hashlib.sha256(), 0
+        while chunk := source.read(CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+            told(len(chunk))
+        name = digest.hexdigest()
         if name in candidates and self.blobs.is_whole(name):
             return Blob(name, size)
         told(-size)
@@ -107,12 +109,13 @@ class Blobs:
 
     def chunks(self, sha256: str, told: Told = untold) -> Iterator[bytes]:
         """Raises BlobCorrupt, when all has been read, if it is not what it was."""
-        with self.open(sha256) as file, Sha256() as digest:
+        digest = hashlib.sha256()
+        with self.open(sha256) as file:
             while chunk := file.read(CHUNK):
                 digest.update(chunk)
                 told(len(chunk))
                 yield chunk
-            found = digest.hexdigest()
+        found = digest.hexdigest()
         if found != sha256:
             raise BlobCorrupt(self.storage.where, sha256, f"its contents now have the hash {found}")
 

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from scoring_runtime.deploy.disk import check_space, named_disk_errors
-from scoring_runtime.deploy.hashing import CHUNK
 from scoring_runtime.deploy.model_files import FoundFile, FoundFiles, Progress, stamp
 from scoring_runtime.errors import FilesChanged, ModelError
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Known", "stored"]
 
+SMALL = 1 << 20  # bytes
 THREADS = 8  # a small file costs a sync, and file systems do several syncs as one
 Known = Mapping[int, Collection[str]]  # size -> hashes of blobs of this size, which a file may well be equal to
 
@@ -42,8 +42,8 @@ def stored(found: FoundFiles, adding: Adding, progress: Progress | None, known: 
     count = Count(found.size, progress)
     with named_disk_errors(adding.folder, found.size):
         check_space(adding.folder, sum(file.size for file in found.files if file.size not in known))
-        small = [file for file in found.files if file.size < CHUNK]
-        large = [file for file in found.files if file.size >= CHUNK]
+        small = [file for file in found.files if file.size < SMALL]
+        large = [file for file in found.files if file.size >= SMALL]
         blobs = dict(zip(small, together(small, adding, count, known), strict=True))
         blobs.update((file, store(file, adding, count, known)) for file in large)
         adding.sync()

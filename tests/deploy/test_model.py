@@ -332,7 +332,8 @@ def test_progress_ends_at_the_size(ws: Workspace, tmp_path: Path) -> None:
 
     Model.register(ws, str(big), "m", progress=lambda done, total: seen.append((done, total)))
 
-    assert len(seen) == 3
+    assert len(seen) > 3
+    assert seen == sorted(seen)
     assert seen[-1] == (2_500_000, 2_500_000)
 
 
