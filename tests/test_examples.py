@@ -51,6 +51,7 @@ ANSWERS = {
     "pandas-schema": [{"item": "tea", "total": 10.0}, {"item": "cake", "total": 6.0}],
     "nested-schema": {"Results": {"WebServiceOutput0": [95000.0, 36500.0]}},
     "cors": {"length": 14},
+    "onnx-session": [[1, 4], [9, 16], [25, 36]],
     "two-models": {"net": 3.0, "gross": 3.21},
     "async-run": {"waited": 0.2, "most_at_a_time": 1},
 }
