@@ -128,6 +128,9 @@ def test_every_dependency_is_imported_and_every_import_declared() -> None:
         "ray",
         "pyspark",
         "azure",
+        "docker",
+        "lightkube",
+        "requests",  # of docker
     }
     others = {name for name in imported - optional if name not in sys.stdlib_module_names and name != "scoring_runtime"}
     comes_with_inference_schema = {"wrapt"}
