@@ -66,10 +66,10 @@ class Supervised:
             current = state.get("current") or {}
             return state if current.get("generation") == generation and not state["leaving"] else None
 
-        return dict(until(claim))
+        return dict(until(claim, seconds=60))
 
     def failed(self, generation: str) -> str:
-        return str(until(lambda: failed_reason(self.state(), generation)))
+        return str(until(lambda: failed_reason(self.state(), generation), seconds=60))
 
     def ask(self) -> Any:
         return httpx.post(f"http://127.0.0.1:{self.state()['port']}/score", content="{}", timeout=20).json()
