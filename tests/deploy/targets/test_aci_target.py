@@ -6,7 +6,6 @@ import json
 import ssl
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -87,7 +86,6 @@ def test_an_update_keeps_the_port_and_says_what_it_loses(target: AciTarget) -> N
     target.apply(small(), quiet)
     uri = healthy(target, small())
     answers: list[str] = []
-    refused: list[float] = []
     ended = threading.Event()
 
     def ask() -> None:
@@ -97,7 +95,6 @@ def test_an_update_keeps_the_port_and_says_what_it_loses(target: AciTarget) -> N
                     answers.append(client.post(uri, content="1", headers=JSON).json()[0])
                 except httpx.ConnectError:
                     answers.append("refused")
-                    refused.append(time.monotonic())
 
     asker = threading.Thread(target=ask)
     asker.start()
@@ -110,7 +107,6 @@ def test_an_update_keeps_the_port_and_says_what_it_loses(target: AciTarget) -> N
 
     order = [word for at, word in enumerate(answers) if not at or answers[at - 1] != word]
     assert [word for word in order if word != "refused"] == ["one", "two"]
-    assert not refused or refused[-1] - refused[0] < 30
     assert target.status(small()).scoring_uri == uri
     assert len(ids(target)) == 1
 

@@ -96,9 +96,14 @@ class AciTarget:
             self.engine.pull(service.image, service.secrets.registries)
 
     def start(self, service: Service, container: Container, wanted: str, name: str, port: int | None) -> Document:
+        return self.started(self.create(service, container, wanted, name, port))
+
+    def create(self, service: Service, container: Container, wanted: str, name: str, port: int | None) -> str:
         config = create_config(service, container, self.host, port)
         config["Labels"][HASH] = wanted
-        made = self.engine.create(name, config, {KEYS_FOLDER: container.keys, TLS_FOLDER: container.tls})
+        return self.engine.create(name, config, {KEYS_FOLDER: container.keys, TLS_FOLDER: container.tls})
+
+    def started(self, made: str) -> Document:
         try:
             self.engine.start(made)
         except TargetError:
@@ -115,11 +120,14 @@ class AciTarget:
         self.healthy_or_gone(service, container, self.start(service, container, wanted, f"{service.name}-{NEXT}", None))
         progress("moving the port")
         self.engine.rename(live["Id"], f"{service.name}-{OLD}")
-        self.engine.stop(live["Id"], container.drain_seconds + 5)
         try:
-            final = self.start(service, container, wanted, service.name, port)
-            self.healthy_or_gone(service, container, final)
+            final = self.create(
+                service, container, wanted, service.name, port
+            )  # all but its start, while the old serves
+            self.engine.stop(live["Id"], container.drain_seconds + 5)
+            self.healthy_or_gone(service, container, self.started(final))
         except TargetError:
+            self.remove(service, "")
             self.engine.rename(live["Id"], service.name)
             self.engine.start(live["Id"])
             raise
@@ -179,22 +187,25 @@ class AciTarget:
         return self.engine.containers(f"{SERVICE}={service.name}")
 
     def live(self, service: Service) -> Document | None:
-        """The one with the service's name, or between two of them the old one."""
+        """The one with the service's name; between two of them the old one, until the new one runs."""
         found = {one["Name"].lstrip("/"): one for one in self.all(service)}
-        return found.get(service.name) or found.get(f"{service.name}-{OLD}")
+        new, old = found.get(service.name), found.get(f"{service.name}-{OLD}")
+        return new if old is None or (new is not None and new["State"]["Running"]) else old
 
     def restored(self, service: Service) -> Document | None:
         """The live one. A deployer that was killed while the port moved has left the old one, stopped."""
         live = self.live(service)
         if live is not None and live["Name"].endswith(f"-{OLD}"):
+            self.remove(service, "")
             self.engine.rename(live["Id"], service.name)
             self.engine.start(live["Id"])
             live = self.engine.inspect(live["Id"])
         return live
 
     def remove(self, service: Service, suffix: str) -> None:
+        name = f"{service.name}-{suffix}" if suffix else service.name
         for one in self.all(service):
-            if one["Name"].lstrip("/") == f"{service.name}-{suffix}":
+            if one["Name"].lstrip("/") == name:
                 self.engine.remove(one["Id"])
 
     def ready(self, container: Container, made: Document) -> bool:
