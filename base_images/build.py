@@ -20,10 +20,10 @@ from pathlib import Path
 
 from scoring_runtime import __version__
 from scoring_runtime.deploy import Workspace
-from scoring_runtime.deploy.engine import ENGINES, Shell, build
-from scoring_runtime.deploy.own_wheel import DISTRIBUTION, expanded, own_wheel
-from scoring_runtime.deploy.resolver import LockedPackage, resolve
-from scoring_runtime.deploy.wheels import fetch, keep_wheel
+from scoring_runtime.deploy.environments.own_wheel import DISTRIBUTION, expanded, own_wheel
+from scoring_runtime.deploy.environments.resolver import LockedPackage, resolve
+from scoring_runtime.deploy.environments.wheels import fetch, keep_wheel
+from scoring_runtime.deploy.images.engine import ENGINES, Shell, build
 from scoring_runtime.errors import PackagingError, ScoringRuntimeError
 
 HERE = Path(__file__).parent

@@ -31,9 +31,9 @@ from typing import Any
 
 from benchmarks.machine import describe
 from scoring_runtime.deploy import InferenceConfig, Model, Workspace
-from scoring_runtime.deploy.lock import lock
-from scoring_runtime.deploy.packaging import build_context
-from scoring_runtime.deploy.wheels import fetch, unpack
+from scoring_runtime.deploy.environments.lock import lock
+from scoring_runtime.deploy.environments.packaging import build_context
+from scoring_runtime.deploy.environments.wheels import fetch, unpack
 from tests.containers import CACHE, Podman, needed, running_registry
 
 SCRIPT = "import json\n\n\ndef init():\n    pass\n\n\ndef run(data):\n    return json.loads(data)\n"

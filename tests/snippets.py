@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from scoring_runtime.deploy import Webservice, Workspace
-from scoring_runtime.deploy.service_folder import service_names
+from scoring_runtime.deploy.services.service_folder import service_names
 from tests.serving import ROOT, Server
 
 BLOCK = re.compile(

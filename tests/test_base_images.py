@@ -14,9 +14,9 @@ from packaging.requirements import Requirement
 from base_images.build import BOTH, VARIANTS, build_image, locked_packages, made_lock, main, read_lock
 from scoring_runtime.accelerators import ACCELERATORS
 from scoring_runtime.deploy import Workspace
-from scoring_runtime.deploy.container_config import HEALTH
-from scoring_runtime.deploy.engine import Subprocess
-from scoring_runtime.deploy.own_wheel import expanded
+from scoring_runtime.deploy.environments.own_wheel import expanded
+from scoring_runtime.deploy.images.container_config import HEALTH
+from scoring_runtime.deploy.images.engine import Subprocess
 from scoring_runtime.errors import PackagingError
 from tests.containers import Podman
 from tests.serving import ROOT, free_port, until

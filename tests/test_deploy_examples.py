@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from scoring_runtime.deploy import InferenceConfig, Model, Workspace
-from scoring_runtime.deploy.deploy_verbs import plan_of, wish_for
-from scoring_runtime.deploy.deployment_file import from_file
+from scoring_runtime.deploy.services.deploy_verbs import plan_of, wish_for
+from scoring_runtime.deploy.services.deployment_file import from_file
 from tests.serving import ROOT
 from tests.snippets import Shell, blocks
 

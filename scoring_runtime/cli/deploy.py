@@ -53,7 +53,7 @@ def add_to(nouns: Any, help: str) -> None:
 
 def deploy_command(arguments: argparse.Namespace) -> int:
     from scoring_runtime.deploy import Workspace
-    from scoring_runtime.deploy.deploy_verbs import deploy, plan_of, wish_for
+    from scoring_runtime.deploy.services.deploy_verbs import deploy, plan_of, wish_for
 
     workspace = Workspace(arguments.workspace)
     steps = Steps(arguments.json)
@@ -94,7 +94,7 @@ WISHED = ("models", "inference_config", "deployment_config", "deployment_target"
 
 def request_of(workspace: Workspace, arguments: argparse.Namespace, say: Any) -> dict[str, Any]:
     """The arguments of deploy(), from flags and files. Raises ConfigError."""
-    from scoring_runtime.deploy.deployment_file import from_file
+    from scoring_runtime.deploy.services.deployment_file import from_file
     from scoring_runtime.errors import ConfigError
 
     sources = [one for one in ("source", "inference", "yaml", "image") if getattr(arguments, one)]
@@ -125,7 +125,7 @@ def request_of(workspace: Workspace, arguments: argparse.Namespace, say: Any) ->
 def for_engine(workspace: Workspace, given: dict[str, Any], arguments: argparse.Namespace) -> tuple[Any, str | None]:
     """A container in place of a process; with --dry-run the engine is not written down."""
     from scoring_runtime.deploy import AciWebservice
-    from scoring_runtime.deploy.compute import attach_engine
+    from scoring_runtime.deploy.services.compute import attach_engine
     from scoring_runtime.errors import ConfigError
 
     config = given["deployment_config"]
@@ -165,7 +165,7 @@ def from_source(source: str) -> tuple[InferenceConfig, str]:
 
 
 def from_yaml(workspace: Workspace, arguments: argparse.Namespace, say: Any) -> dict[str, Any]:
-    from scoring_runtime.deploy.v2 import deployment_from_yaml
+    from scoring_runtime.deploy.services.v2 import deployment_from_yaml
 
     found = deployment_from_yaml(workspace, arguments.yaml, arguments.endpoint, say)
     return {

@@ -116,7 +116,7 @@ def list_command(arguments: argparse.Namespace) -> None:
 
 
 def show_command(arguments: argparse.Namespace) -> None:
-    from scoring_runtime.deploy.requirements import requirements_of
+    from scoring_runtime.deploy.environments.requirements import requirements_of
 
     environment = environment_of(arguments)
     found = requirements_of(environment)
@@ -137,8 +137,8 @@ def download_command(arguments: argparse.Namespace) -> None:
 def lock_command(arguments: argparse.Namespace) -> None:
     import json
 
-    from scoring_runtime.deploy.lock import lock
-    from scoring_runtime.deploy.requirements import requirements_of
+    from scoring_runtime.deploy.environments.lock import lock
+    from scoring_runtime.deploy.environments.requirements import requirements_of
 
     required = requirements_of(environment_of(arguments))
     for note in required.notes:

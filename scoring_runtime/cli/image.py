@@ -13,7 +13,7 @@ from scoring_runtime.cli.output import Steps, show, table
 
 if TYPE_CHECKING:
     from scoring_runtime.deploy import Image, InferenceConfig, Workspace
-    from scoring_runtime.deploy.image_sources import Access
+    from scoring_runtime.deploy.images.image_sources import Access
 
 __all__ = ["add_to"]
 
@@ -53,8 +53,8 @@ def image_of(arguments: argparse.Namespace) -> Image:
 
 
 def access_of(arguments: argparse.Namespace) -> Access:
-    from scoring_runtime.deploy.credentials import Credentials
-    from scoring_runtime.deploy.image_sources import Access
+    from scoring_runtime.deploy.images.credentials import Credentials
+    from scoring_runtime.deploy.images.image_sources import Access
     from scoring_runtime.errors import RegistryError
 
     if bool(arguments.username) != arguments.password_stdin:
@@ -95,10 +95,10 @@ def config_of(arguments: argparse.Namespace, workspace: Workspace) -> InferenceC
 
 def build_command(arguments: argparse.Namespace) -> None:
     from scoring_runtime.deploy import Image
-    from scoring_runtime.deploy.builder import BuildOrder, default_base
-    from scoring_runtime.deploy.image_build import build_image, plan_lines
-    from scoring_runtime.deploy.oci import Platform
-    from scoring_runtime.deploy.packaging import build_context
+    from scoring_runtime.deploy.environments.packaging import build_context
+    from scoring_runtime.deploy.images.builder import BuildOrder, default_base
+    from scoring_runtime.deploy.images.image_build import build_image, plan_lines
+    from scoring_runtime.deploy.images.oci import Platform
 
     workspace = workspace_of(arguments)
     config = config_of(arguments, workspace)
@@ -122,9 +122,9 @@ def build_command(arguments: argparse.Namespace) -> None:
 
 def build_by_engine(arguments: argparse.Namespace, workspace: Workspace, config: InferenceConfig) -> None:
     """The image lies with the engine then, or the Dockerfile in a folder; nothing in the workspace."""
-    from scoring_runtime.deploy.dockerfile import dockerfile
-    from scoring_runtime.deploy.package import package
-    from scoring_runtime.deploy.packaging import build_context
+    from scoring_runtime.deploy.environments.packaging import build_context
+    from scoring_runtime.deploy.images.dockerfile import dockerfile
+    from scoring_runtime.deploy.images.package import package
     from scoring_runtime.errors import PackagingError
 
     given = [f"--{flag}" for flag, name in OF_DIRECT.items() if getattr(arguments, name)]
@@ -271,7 +271,7 @@ def export_command(arguments: argparse.Namespace) -> None:
 
 
 def delete_command(arguments: argparse.Namespace) -> None:
-    from scoring_runtime.deploy.usage import services_with
+    from scoring_runtime.deploy.workspaces.usage import services_with
     from scoring_runtime.errors import ImageInUse
 
     image = image_of(arguments)

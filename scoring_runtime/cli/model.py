@@ -57,7 +57,7 @@ def resources_of(arguments: argparse.Namespace) -> ResourceConfiguration | None:
 def register_command(arguments: argparse.Namespace) -> None:
     from scoring_runtime.cli.copy_bar import CopyBar
     from scoring_runtime.deploy import Model
-    from scoring_runtime.deploy.registration import planned
+    from scoring_runtime.deploy.models.registration import planned
 
     registration = planned(
         workspace_of(arguments),
@@ -171,7 +171,7 @@ def download_command(arguments: argparse.Namespace) -> None:
 
 
 def update_command(arguments: argparse.Namespace) -> None:
-    from scoring_runtime.deploy.model_record import with_changes
+    from scoring_runtime.deploy.models.model_record import with_changes
 
     model = model_of(arguments)
     changes = dict(arguments.tags), arguments.remove_tags, dict(arguments.properties)
@@ -186,7 +186,7 @@ def update_command(arguments: argparse.Namespace) -> None:
 
 
 def delete_command(arguments: argparse.Namespace) -> None:
-    from scoring_runtime.deploy.usage import users_of
+    from scoring_runtime.deploy.workspaces.usage import users_of
     from scoring_runtime.errors import ModelInUse
 
     model = model_of(arguments)

@@ -157,9 +157,9 @@ def token_command(arguments: argparse.Namespace) -> None:
 
 
 def update_command(arguments: argparse.Namespace) -> None:
-    from scoring_runtime.deploy.deploy_verbs import plan_of
-    from scoring_runtime.deploy.deployment_file import from_file
-    from scoring_runtime.deploy.update_arguments import wish_of
+    from scoring_runtime.deploy.services.deploy_verbs import plan_of
+    from scoring_runtime.deploy.services.deployment_file import from_file
+    from scoring_runtime.deploy.services.update_arguments import wish_of
 
     service, steps = service_of(arguments), Steps(arguments.json)
     named = {

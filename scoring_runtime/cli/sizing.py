@@ -25,7 +25,7 @@ def add_plan(verbs: Any) -> None:
 
 
 def plan(arguments: argparse.Namespace) -> None:
-    from scoring_runtime.deploy.sizing import plan_size
+    from scoring_runtime.deploy.sizing.sizing import plan_size
 
     size = plan_size(arguments.rps, arguments.seconds, arguments.concurrency, arguments.utilization)
     show(size.document(), arguments.json, size.lines)
@@ -58,9 +58,9 @@ def add_profile(verbs: Any) -> None:
 
 
 def profile(arguments: argparse.Namespace) -> None:
-    from scoring_runtime.deploy.curve import as_svg, as_text
-    from scoring_runtime.deploy.open_loop import Caller
-    from scoring_runtime.deploy.profile import profile_service
+    from scoring_runtime.deploy.sizing.curve import as_svg, as_text
+    from scoring_runtime.deploy.sizing.open_loop import Caller
+    from scoring_runtime.deploy.sizing.profile import profile_service
     from scoring_runtime.errors import DeployError
 
     data = arguments.data

@@ -6,24 +6,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scoring_runtime.deploy.compute import AksCompute, ComputeTarget
-    from scoring_runtime.deploy.conda import CondaDependencies
-    from scoring_runtime.deploy.container_image import ContainerImage
-    from scoring_runtime.deploy.environment import ContainerRegistry, Environment
-    from scoring_runtime.deploy.image import Image
-    from scoring_runtime.deploy.inference_config import InferenceConfig
-    from scoring_runtime.deploy.model import Model
-    from scoring_runtime.deploy.package import ModelPackage
-    from scoring_runtime.deploy.resource_configuration import ResourceConfiguration
-    from scoring_runtime.deploy.webservice import Webservice
-    from scoring_runtime.deploy.webservice_kinds import (
+    from scoring_runtime.deploy.environments.conda import CondaDependencies
+    from scoring_runtime.deploy.environments.environment import ContainerRegistry, Environment
+    from scoring_runtime.deploy.environments.inference_config import InferenceConfig
+    from scoring_runtime.deploy.images.container_image import ContainerImage
+    from scoring_runtime.deploy.images.image import Image
+    from scoring_runtime.deploy.images.package import ModelPackage
+    from scoring_runtime.deploy.models.model import Model
+    from scoring_runtime.deploy.models.resource_configuration import ResourceConfiguration
+    from scoring_runtime.deploy.services.compute import AksCompute, ComputeTarget
+    from scoring_runtime.deploy.services.webservice import Webservice
+    from scoring_runtime.deploy.services.webservice_kinds import (
         AciWebservice,
         AksEndpoint,
         AksWebservice,
         IotWebservice,
         LocalWebservice,
     )
-    from scoring_runtime.deploy.workspace import Workspace
+    from scoring_runtime.deploy.workspaces.workspace import Workspace
 
 __all__ = [
     "AciWebservice",
@@ -48,18 +48,18 @@ __all__ = [
 
 # Each is imported when it is first asked for: `scoring model list` needs nothing of images.
 HOMES = {
-    "compute": ("AksCompute", "ComputeTarget"),
-    "conda": ("CondaDependencies",),
-    "container_image": ("ContainerImage",),
-    "environment": ("ContainerRegistry", "Environment"),
-    "image": ("Image",),
-    "inference_config": ("InferenceConfig",),
-    "model": ("Model",),
-    "package": ("ModelPackage",),
-    "resource_configuration": ("ResourceConfiguration",),
-    "webservice": ("Webservice",),
-    "webservice_kinds": ("AciWebservice", "AksEndpoint", "AksWebservice", "IotWebservice", "LocalWebservice"),
-    "workspace": ("Workspace",),
+    "services.compute": ("AksCompute", "ComputeTarget"),
+    "environments.conda": ("CondaDependencies",),
+    "images.container_image": ("ContainerImage",),
+    "environments.environment": ("ContainerRegistry", "Environment"),
+    "images.image": ("Image",),
+    "environments.inference_config": ("InferenceConfig",),
+    "models.model": ("Model",),
+    "images.package": ("ModelPackage",),
+    "models.resource_configuration": ("ResourceConfiguration",),
+    "services.webservice": ("Webservice",),
+    "services.webservice_kinds": ("AciWebservice", "AksEndpoint", "AksWebservice", "IotWebservice", "LocalWebservice"),
+    "workspaces.workspace": ("Workspace",),
 }
 PLACES = {name: f"{__name__}.{home}" for home, names in HOMES.items() for name in names}
 

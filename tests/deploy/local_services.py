@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from scoring_runtime.deploy import InferenceConfig, LocalWebservice, Model, Webservice, Workspace
-from scoring_runtime.deploy.service_folder import service_names
+from scoring_runtime.deploy.services.service_folder import service_names
 from tests.serving import until
 
 VERSIONED = "def init(): pass\ndef run(raw_data): return {version!r}\n"

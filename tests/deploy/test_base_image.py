@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from scoring_runtime.deploy import Image, Workspace
-from scoring_runtime.deploy.base_image import Base, kind_of, take_base
-from scoring_runtime.deploy.distribution import no_meter
-from scoring_runtime.deploy.image_sources import Access
-from scoring_runtime.deploy.interpreter import elf_architecture, find_interpreter
-from scoring_runtime.deploy.layers import Layer
-from scoring_runtime.deploy.layout import write_archive, write_layout
-from scoring_runtime.deploy.oci import Platform
+from scoring_runtime.deploy.images.base_image import Base, kind_of, take_base
+from scoring_runtime.deploy.images.distribution import no_meter
+from scoring_runtime.deploy.images.image_sources import Access
+from scoring_runtime.deploy.images.interpreter import elf_architecture, find_interpreter
+from scoring_runtime.deploy.images.layers import Layer
+from scoring_runtime.deploy.images.layout import write_archive, write_layout
+from scoring_runtime.deploy.images.oci import Platform
 from scoring_runtime.errors import PackagingError
 from tests.deploy.building import script_alone, small_base
 

@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from scoring_runtime.deploy.compression import BLOCK_BYTES, GzipWriter
+from scoring_runtime.deploy.images.compression import BLOCK_BYTES, GzipWriter
 
 
 def compressed(data: bytes, piece: int, workers: int) -> bytes:

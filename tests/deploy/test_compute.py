@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from scoring_runtime.deploy import AciWebservice, AksCompute, AksWebservice, ComputeTarget, Workspace
-from scoring_runtime.deploy.compute import attach_engine
-from scoring_runtime.deploy.deploying import deployment_for
+from scoring_runtime.deploy.services.compute import attach_engine
+from scoring_runtime.deploy.services.deploying import deployment_for
 from scoring_runtime.errors import ConfigError, TargetError
 
 

@@ -9,15 +9,21 @@ from typing import Any
 
 import pytest
 
-from scoring_runtime.deploy.config_rules import rows_of
-from scoring_runtime.deploy.deployment_config import (
+from scoring_runtime.deploy.services.config_rules import rows_of
+from scoring_runtime.deploy.services.deployment_config import (
     AciDeployment,
     AksDeployment,
     AksEndpointDeployment,
     IotDeployment,
     LocalDeployment,
 )
-from scoring_runtime.deploy.deployment_file import COMPUTE_TYPES, from_document, from_file, from_record, record_of
+from scoring_runtime.deploy.services.deployment_file import (
+    COMPUTE_TYPES,
+    from_document,
+    from_file,
+    from_record,
+    record_of,
+)
 from scoring_runtime.errors import ConfigError
 
 PEM = "-----BEGIN CERTIFICATE-----\n"

@@ -13,12 +13,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from scoring_runtime.deploy import oci
-from scoring_runtime.deploy.credentials import Credentials
-from scoring_runtime.deploy.distribution import Repository
-from scoring_runtime.deploy.references import Reference
-from scoring_runtime.deploy.registry_auth import challenge_of
-from scoring_runtime.deploy.registry_http import Redirects
+from scoring_runtime.deploy.images import oci
+from scoring_runtime.deploy.images.credentials import Credentials
+from scoring_runtime.deploy.images.distribution import Repository
+from scoring_runtime.deploy.images.references import Reference
+from scoring_runtime.deploy.images.registry_auth import challenge_of
+from scoring_runtime.deploy.images.registry_http import Redirects
 from scoring_runtime.errors import RegistryError
 from tests.containers import LocalRegistry, running_registry
 from tests.deploy.gateway import Gateway, gateway_before

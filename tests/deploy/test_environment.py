@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from scoring_runtime.deploy import CondaDependencies, ContainerRegistry, Environment, Workspace
-from scoring_runtime.deploy.requirements import map_conda, map_pip, requirements_of
+from scoring_runtime.deploy.environments.requirements import map_conda, map_pip, requirements_of
 from scoring_runtime.errors import BadEnvironment, ConfigError
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from scoring_runtime.deploy import CondaDependencies, ContainerImage, Image, InferenceConfig, Model, Workspace
-from scoring_runtime.deploy.image_record import drafted, recorded
+from scoring_runtime.deploy.images.image_record import drafted, recorded
 from scoring_runtime.errors import (
     ConfigError,
     DeployError,

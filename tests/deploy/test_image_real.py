@@ -17,10 +17,10 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from scoring_runtime.deploy import Environment, Image, InferenceConfig, Model, Workspace
-from scoring_runtime.deploy.credentials import Credentials
-from scoring_runtime.deploy.image_sources import Access
-from scoring_runtime.deploy.interpreter import elf_architecture
-from scoring_runtime.deploy.layers import find_in_layer
+from scoring_runtime.deploy.images.credentials import Credentials
+from scoring_runtime.deploy.images.image_sources import Access
+from scoring_runtime.deploy.images.interpreter import elf_architecture
+from scoring_runtime.deploy.images.layers import find_in_layer
 from scoring_runtime.errors import DeployError
 from tests.containers import Podman, running_registry
 from tests.deploy.building import manifest_of, script_alone, small_base

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scoring_runtime.deploy import ContainerRegistry, Environment, InferenceConfig, Workspace
-from scoring_runtime.deploy.requirements import requirements_of
+from scoring_runtime.deploy.environments.requirements import requirements_of
 from scoring_runtime.errors import ConfigError
 
 SAMPLE: dict[str, Any] = {  # the shape that Azure ML's own samples have

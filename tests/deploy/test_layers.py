@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from scoring_runtime.deploy import Workspace
-from scoring_runtime.deploy.layer_cache import key_of, remembered, remembered_layer, stamp
-from scoring_runtime.deploy.layers import EPOCH, Entry, Layer, entries_below, epoch, write_layer
+from scoring_runtime.deploy.images.layer_cache import key_of, remembered, remembered_layer, stamp
+from scoring_runtime.deploy.images.layers import EPOCH, Entry, Layer, entries_below, epoch, write_layer
 from scoring_runtime.errors import DiskFull, PackagingError
 
 

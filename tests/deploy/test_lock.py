@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from scoring_runtime.deploy import Workspace, resolver
-from scoring_runtime.deploy.lock import Lock, LockedPackage, lock
-from scoring_runtime.deploy.own_wheel import expanded, own_wheel
-from scoring_runtime.deploy.requirements import Requirements
-from scoring_runtime.deploy.resolver import by_pip, resolve
-from scoring_runtime.deploy.venvs import here, interpreter, venv
-from scoring_runtime.deploy.wheels import fetch, install, unpack
+from scoring_runtime.deploy import Workspace
+from scoring_runtime.deploy.environments import resolver
+from scoring_runtime.deploy.environments.lock import Lock, LockedPackage, lock
+from scoring_runtime.deploy.environments.own_wheel import expanded, own_wheel
+from scoring_runtime.deploy.environments.requirements import Requirements
+from scoring_runtime.deploy.environments.resolver import by_pip, resolve
+from scoring_runtime.deploy.environments.venvs import here, interpreter, venv
+from scoring_runtime.deploy.environments.wheels import fetch, install, unpack
 from scoring_runtime.errors import MissingPackage, PackagingError, ResolutionError
 from tests.deploy.index import Index, make_wheel, package_index, sha256
 from tests.serving import until
@@ -386,7 +387,7 @@ def test_venv_that_was_killed_is_made_again(workspace: Workspace, index: Index, 
     code = (
         "import json, sys, time\n"
         "from scoring_runtime.deploy import Workspace, venvs\n"
-        "from scoring_runtime.deploy.lock import Lock, LockedPackage\n"
+        "from scoring_runtime.deploy.environments.lock import Lock, LockedPackage\n"
         "python, platform, packages = json.load(open(sys.argv[1]))\n"
         "lock = Lock(python, platform, tuple(LockedPackage(**one) for one in packages))\n"
         "venvs.unpack = lambda *arguments: (print('here', flush=True), time.sleep(60))\n"

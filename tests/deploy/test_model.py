@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from scoring_runtime.deploy import Model, ResourceConfiguration, Workspace
-from scoring_runtime.deploy.locks import locked
-from scoring_runtime.deploy.registration import planned
+from scoring_runtime.deploy.models.registration import planned
+from scoring_runtime.deploy.workspaces.locks import locked
 from scoring_runtime.errors import (
     BlobCorrupt,
     DeployError,

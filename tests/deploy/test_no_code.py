@@ -26,9 +26,9 @@ from sklearn.preprocessing import OneHotEncoder
 
 from scoring_runtime.api.response import AMLResponse
 from scoring_runtime.deploy import Model, ResourceConfiguration, Workspace
-from scoring_runtime.deploy.deploy_verbs import wish_for
-from scoring_runtime.deploy.deployment_config import AksDeployment, LocalDeployment
-from scoring_runtime.deploy.no_code import no_code_config, with_resources
+from scoring_runtime.deploy.models.no_code import no_code_config, with_resources
+from scoring_runtime.deploy.services.deploy_verbs import wish_for
+from scoring_runtime.deploy.services.deployment_config import AksDeployment, LocalDeployment
 from scoring_runtime.errors import ModelInUse, ModelNotFound, NoScript
 from scoring_runtime.ready_scripts import score_onnx, score_sklearn
 from tests.deploy.local_services import workspace_at

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from scoring_runtime.deploy import oci
-from scoring_runtime.deploy.oci import Descriptor, Platform
+from scoring_runtime.deploy.images import oci
+from scoring_runtime.deploy.images.oci import Descriptor, Platform
 from scoring_runtime.errors import PackagingError
 
 DIGEST = "sha256:" + "a" * 64

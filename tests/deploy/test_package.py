@@ -15,10 +15,10 @@ import pytest
 
 from scoring_runtime import __version__
 from scoring_runtime.deploy import CondaDependencies, ContainerRegistry, Environment, InferenceConfig, Model, Workspace
-from scoring_runtime.deploy.dockerfile import base_of, dockerfile
-from scoring_runtime.deploy.engine import Subprocess, build, build_command
-from scoring_runtime.deploy.package import ModelPackage
-from scoring_runtime.deploy.packaging import BuildContext, build_context
+from scoring_runtime.deploy.environments.packaging import BuildContext, build_context
+from scoring_runtime.deploy.images.dockerfile import base_of, dockerfile
+from scoring_runtime.deploy.images.engine import Subprocess, build, build_command
+from scoring_runtime.deploy.images.package import ModelPackage
 from scoring_runtime.errors import NoScript, PackagingError
 from tests.containers import Podman
 from tests.deploy.building import script_alone, small_base

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from scoring_runtime.deploy import CondaDependencies, Environment, InferenceConfig, Model, Workspace
-from scoring_runtime.deploy.app_root import chunks, materialise
-from scoring_runtime.deploy.packaging import APP_ROOT, BuildContext, build_context, environ_in
+from scoring_runtime.deploy.environments.app_root import chunks, materialise
+from scoring_runtime.deploy.environments.packaging import APP_ROOT, BuildContext, build_context, environ_in
 from scoring_runtime.errors import BlobCorrupt, DiskFull, ModelNotFound, PackagingError
 from tests.serving import Server
 

@@ -15,9 +15,9 @@ from xml.etree import ElementTree
 import pytest
 
 from scoring_runtime.cli.sizing import add_plan, add_profile
-from scoring_runtime.deploy.curve import as_svg, as_text
-from scoring_runtime.deploy.open_loop import Caller, Step, offer, percentile
-from scoring_runtime.deploy.profile import Profile, profile_service, recommend, saturated
+from scoring_runtime.deploy.sizing.curve import as_svg, as_text
+from scoring_runtime.deploy.sizing.open_loop import Caller, Step, offer, percentile
+from scoring_runtime.deploy.sizing.profile import Profile, profile_service, recommend, saturated
 from scoring_runtime.errors import TargetError
 from tests.deploy.local_services import deployed, workspace_at
 from tests.serving import serving, until

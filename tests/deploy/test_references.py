@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from scoring_runtime.deploy.credentials import Credentials, find_credentials
-from scoring_runtime.deploy.references import Reference
+from scoring_runtime.deploy.images.credentials import Credentials, find_credentials
+from scoring_runtime.deploy.images.references import Reference
 from scoring_runtime.errors import RegistryError
 
 HEX = "sha256:" + "0" * 64

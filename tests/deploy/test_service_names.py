@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from scoring_runtime.deploy import InferenceConfig, LocalWebservice, Workspace
-from scoring_runtime.deploy.deploying import ids_of
-from scoring_runtime.deploy.deployment_config import LocalDeployment
-from scoring_runtime.deploy.inference_document import document_of_config, registries_of
-from scoring_runtime.deploy.names import check_service_name, has_all, with_properties, with_tags
-from scoring_runtime.deploy.service import Secrets, Service, document_of, service_of
-from scoring_runtime.deploy.service_folder import ServiceFolder, busy
-from scoring_runtime.deploy.update_arguments import wish_of
+from scoring_runtime.deploy.environments.inference_document import document_of_config, registries_of
+from scoring_runtime.deploy.services.deploying import ids_of
+from scoring_runtime.deploy.services.deployment_config import LocalDeployment
+from scoring_runtime.deploy.services.service import Secrets, Service, document_of, service_of
+from scoring_runtime.deploy.services.service_folder import ServiceFolder, busy
+from scoring_runtime.deploy.services.update_arguments import wish_of
+from scoring_runtime.deploy.workspaces.names import check_service_name, has_all, with_properties, with_tags
 from scoring_runtime.errors import ConfigError, ServiceNotFound
 
 SERVICE = Service("demo", "local", 1, LocalDeployment())

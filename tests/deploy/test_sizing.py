@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring_runtime.deploy.sizing import plan_size, waiting_share
+from scoring_runtime.deploy.sizing.sizing import plan_size, waiting_share
 from scoring_runtime.errors import DeployError
 
 

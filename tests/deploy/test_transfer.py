@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from scoring_runtime.deploy import Image, Workspace
-from scoring_runtime.deploy.credentials import Credentials
-from scoring_runtime.deploy.distribution import Repository
-from scoring_runtime.deploy.image_graph import children, read_document
-from scoring_runtime.deploy.image_sources import Access, LayoutSource, RegistrySource, Source
-from scoring_runtime.deploy.layout import FolderFiles, TarFiles, write_archive, write_layout
-from scoring_runtime.deploy.oci import Descriptor, Platform
-from scoring_runtime.deploy.references import Reference
-from scoring_runtime.deploy.sbom import SBOM_TYPE
-from scoring_runtime.deploy.transfer import Pushed, attach, pull, push
+from scoring_runtime.deploy.images.credentials import Credentials
+from scoring_runtime.deploy.images.distribution import Repository
+from scoring_runtime.deploy.images.image_graph import children, read_document
+from scoring_runtime.deploy.images.image_sources import Access, LayoutSource, RegistrySource, Source
+from scoring_runtime.deploy.images.layout import FolderFiles, TarFiles, write_archive, write_layout
+from scoring_runtime.deploy.images.oci import Descriptor, Platform
+from scoring_runtime.deploy.images.references import Reference
+from scoring_runtime.deploy.images.sbom import SBOM_TYPE
+from scoring_runtime.deploy.images.transfer import Pushed, attach, pull, push
 from scoring_runtime.errors import PackagingError
 from tests.containers import LocalRegistry, running_registry
 from tests.deploy.building import script_alone, small_base

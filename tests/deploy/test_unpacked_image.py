@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from scoring_runtime.deploy import Image, LocalWebservice, Model, Webservice, Workspace
-from scoring_runtime.deploy.unpacked_image import documents_of, image_environ, unpack_image
+from scoring_runtime.deploy.images.unpacked_image import documents_of, image_environ, unpack_image
 from scoring_runtime.errors import ConfigError, PackagingError, ServiceFailed
 from tests.deploy.building import script_alone, small_base
 from tests.deploy.local_services import workspace_at
@@ -83,7 +83,7 @@ def test_image_of_strangers_needs_an_engine(
     image = image_of(workspace, tmp_path)
     manifest, config = documents_of(workspace, image.id)
     strangers = {**config, "history": [{"created_by": "somebody"} for _ in manifest["layers"]]}
-    monkeypatch.setattr("scoring_runtime.deploy.unpacked_image.documents_of", lambda *_: (manifest, strangers))
+    monkeypatch.setattr("scoring_runtime.deploy.images.unpacked_image.documents_of", lambda *_: (manifest, strangers))
 
     with pytest.raises(PackagingError, match="only a container engine can run it"):
         unpack_image(workspace, image.id, str(tmp_path / "app"))

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from scoring_runtime.deploy import Workspace
-from scoring_runtime.deploy.deployment_config import AksDeployment, LocalDeployment
-from scoring_runtime.deploy.v2 import V2Deployment, deployment_from_yaml
-from scoring_runtime.deploy.v2_keys import quantity
+from scoring_runtime.deploy.services.deployment_config import AksDeployment, LocalDeployment
+from scoring_runtime.deploy.services.v2 import V2Deployment, deployment_from_yaml
+from scoring_runtime.deploy.services.v2_keys import quantity
 from scoring_runtime.errors import ConfigError
 
 LEAST = {"name": "blue", "endpoint_name": "shop"}

@@ -19,10 +19,10 @@ from scoring_runtime.deploy import (
     LocalWebservice,
     Model,
     Webservice,
-    service_folder,
 )
-from scoring_runtime.deploy.deploy_verbs import plan_of, wish_for
-from scoring_runtime.deploy.workspace import Workspace
+from scoring_runtime.deploy.services import service_folder
+from scoring_runtime.deploy.services.deploy_verbs import plan_of, wish_for
+from scoring_runtime.deploy.workspaces.workspace import Workspace
 from scoring_runtime.errors import (
     ConfigError,
     ModelInUse,
@@ -305,7 +305,7 @@ def test_local_service_is_deployed_to_another_host_from_what_it_knows(
         asked.append((name, models, config.entry_script))
         assert (there, image) == (AciWebservice.deploy_configuration(), None)
 
-    monkeypatch.setattr("scoring_runtime.deploy.webservice_kinds.deploy", deploy)
+    monkeypatch.setattr("scoring_runtime.deploy.services.webservice_kinds.deploy", deploy)
 
     service.deploy_to_cloud("cloud")
 

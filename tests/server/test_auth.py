@@ -19,7 +19,7 @@ import httpx
 import jwt
 import pytest
 
-from scoring_runtime.deploy.tokens import issue
+from scoring_runtime.deploy.services.tokens import issue
 from scoring_runtime.errors import DeployError, MissingPackage, RequestError, SettingsError
 from scoring_runtime.server.auth import KNOWN_TOKENS, KeyGuard, TokenGuard, choose_guard
 from scoring_runtime.server.keys import Keys, KeySource, Vault

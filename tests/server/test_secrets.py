@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scoring_runtime.deploy.tokens import issue
+from scoring_runtime.deploy.services.tokens import issue
 from scoring_runtime.settings import ROWS, Settings
 from tests.serving import Server, serving, until
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from scoring_runtime.deploy.service import Service
+    from scoring_runtime.deploy.services.service import Service
 
 __all__ = ["FAILED", "HEALTHY", "TRANSITIONING", "UNHEALTHY", "UNSCHEDULABLE", "Plan", "Progress", "Status", "Target"]
 

@@ -13,7 +13,7 @@ from scoring_runtime.errors import SettingsError, TargetError
 from scoring_runtime.settings import ROWS
 
 if TYPE_CHECKING:
-    from scoring_runtime.deploy.service import Service
+    from scoring_runtime.deploy.services.service import Service
 
 __all__ = ["ADVISED_MODEL_GB", "KEYS_FOLDER", "MOST_MODELS", "TLS_FOLDER", "Container", "Probe", "container_of"]
 

@@ -14,16 +14,16 @@ import urllib.request
 import uuid
 from typing import Any
 
-from scoring_runtime.deploy.app_root import materialise
-from scoring_runtime.deploy.inference_config import InferenceConfig
-from scoring_runtime.deploy.lock import lock
-from scoring_runtime.deploy.packaging import APP_ROOT, BuildContext, build_context
-from scoring_runtime.deploy.service import Service
-from scoring_runtime.deploy.service_folder import ServiceFolder
+from scoring_runtime.deploy.environments.app_root import materialise
+from scoring_runtime.deploy.environments.inference_config import InferenceConfig
+from scoring_runtime.deploy.environments.lock import lock
+from scoring_runtime.deploy.environments.packaging import APP_ROOT, BuildContext, build_context
+from scoring_runtime.deploy.environments.venvs import here, venv
+from scoring_runtime.deploy.images.unpacked_image import PACKAGES, image_environ, unpack_image
+from scoring_runtime.deploy.services.service import Service
+from scoring_runtime.deploy.services.service_folder import ServiceFolder
 from scoring_runtime.deploy.targets.base import FAILED, HEALTHY, TRANSITIONING, UNHEALTHY, Plan, Progress, Status
-from scoring_runtime.deploy.unpacked_image import PACKAGES, image_environ, unpack_image
-from scoring_runtime.deploy.venvs import here, venv
-from scoring_runtime.deploy.workspace import Workspace
+from scoring_runtime.deploy.workspaces.workspace import Workspace
 from scoring_runtime.errors import PackagingError, TargetError
 from scoring_runtime.settings import ROWS, Settings
 from scoring_runtime.supervisor.files import is_held, read_state, read_wanted, write_wanted

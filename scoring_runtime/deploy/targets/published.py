@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from scoring_runtime.deploy.image import Image
-from scoring_runtime.deploy.layout import write_archive
+from scoring_runtime.deploy.images.image import Image
+from scoring_runtime.deploy.images.layout import write_archive
 from scoring_runtime.deploy.targets.base import Plan, Progress, Status, Target
 from scoring_runtime.errors import TargetError
 
 if TYPE_CHECKING:
-    from scoring_runtime.deploy.service import Service
-    from scoring_runtime.deploy.workspace import Workspace
+    from scoring_runtime.deploy.services.service import Service
+    from scoring_runtime.deploy.workspaces.workspace import Workspace
 
 __all__ = ["LOCAL", "Published", "archive_of"]
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from scoring_runtime.deploy.targets.host_settings import made
 
 if TYPE_CHECKING:
-    from scoring_runtime.deploy.service import Service
+    from scoring_runtime.deploy.services.service import Service
     from scoring_runtime.deploy.targets.base import Target
-    from scoring_runtime.deploy.workspace import Workspace
+    from scoring_runtime.deploy.workspaces.workspace import Workspace
 
 __all__ = ["TARGETS", "target_of"]
 
@@ -32,7 +32,7 @@ def iot(workspace: Workspace, service: Service) -> Target:
 
 
 def aci(workspace: Workspace, service: Service) -> Target:
-    from scoring_runtime.deploy.model import Model
+    from scoring_runtime.deploy.models.model import Model
     from scoring_runtime.deploy.targets.aci.host import ContainerHost
     from scoring_runtime.deploy.targets.aci.target import AciTarget
     from scoring_runtime.deploy.targets.published import LOCAL, Published, archive_of
@@ -58,7 +58,7 @@ def kubernetes(workspace: Workspace, service: Service) -> Target:
 
 def attached(workspace: Workspace, service: Service) -> dict[str, Any]:
     """The settings of the compute target that the deployment names, or that is named like its kind; else none."""
-    from scoring_runtime.deploy.compute import ComputeTarget
+    from scoring_runtime.deploy.services.compute import ComputeTarget
 
     name = getattr(service.deployment, "compute_target_name", None)
     if name is None and service.compute_type in [one.name for one in ComputeTarget.list(workspace)]:

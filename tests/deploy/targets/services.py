@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scoring_runtime.deploy.deployment_config import AciDeployment, AksDeployment, IotDeployment
-from scoring_runtime.deploy.service import Secrets, Service
+from scoring_runtime.deploy.services.deployment_config import AciDeployment, AksDeployment, IotDeployment
+from scoring_runtime.deploy.services.service import Secrets, Service
 
 GOLDEN = Path(__file__).parent / "golden"
 KEYS = Secrets(primary_key="first-key-of-the-service", secondary_key="second-key-of-the-service")

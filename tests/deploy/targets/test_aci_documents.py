@@ -13,7 +13,7 @@ import yaml
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT4
 
-from scoring_runtime.deploy.service import Secrets, Service
+from scoring_runtime.deploy.services.service import Secrets, Service
 from scoring_runtime.deploy.targets.aci.container_group import (
     advice,
     arm_template,

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from scoring_runtime.deploy.service import Secrets, Service
+from scoring_runtime.deploy.services.service import Secrets, Service
 from scoring_runtime.deploy.targets.aci.host import ContainerHost
 from scoring_runtime.deploy.targets.aci.target import AciTarget
 from scoring_runtime.deploy.targets.base import Status

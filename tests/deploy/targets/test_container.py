@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from scoring_runtime.deploy.service import Secrets
+from scoring_runtime.deploy.services.service import Secrets
 from scoring_runtime.deploy.targets.container import Probe, container_of
 from scoring_runtime.errors import TargetError
 from tests.deploy.targets.services import KEYS, TLS, aci, aks

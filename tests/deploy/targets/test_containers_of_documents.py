@@ -12,7 +12,7 @@ from typing import Any
 import docker
 import httpx
 
-from scoring_runtime.deploy.service import Service
+from scoring_runtime.deploy.services.service import Service
 from scoring_runtime.deploy.targets.iot_edge.chunks import joined
 from scoring_runtime.deploy.targets.iot_edge.edge import Edge
 from scoring_runtime.deploy.targets.iot_edge.manifest import manifest

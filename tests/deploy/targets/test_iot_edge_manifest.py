@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from scoring_runtime.deploy.service import Secrets, Service
+from scoring_runtime.deploy.services.service import Secrets, Service
 from scoring_runtime.deploy.targets.iot_edge.checks import problems
 from scoring_runtime.deploy.targets.iot_edge.chunks import joined, split
 from scoring_runtime.deploy.targets.iot_edge.edge import Edge

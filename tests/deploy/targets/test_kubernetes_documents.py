@@ -10,7 +10,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from scoring_runtime.deploy.service import Secrets, Service
+from scoring_runtime.deploy.services.service import Secrets, Service
 from scoring_runtime.deploy.targets.kubernetes.checks import problems
 from scoring_runtime.deploy.targets.kubernetes.cluster import Cluster, Placement, Route, Scaling, Share
 from scoring_runtime.deploy.targets.kubernetes.config import hidden

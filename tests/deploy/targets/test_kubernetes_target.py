@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from scoring_runtime.deploy.service import Secrets, Service
+from scoring_runtime.deploy.services.service import Secrets, Service
 from scoring_runtime.deploy.targets.base import Status
 from scoring_runtime.deploy.targets.kubernetes.cluster import Cluster, Route
 from scoring_runtime.deploy.targets.kubernetes.documents import documents, kubernetes_yaml

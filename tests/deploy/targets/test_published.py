@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from scoring_runtime.deploy import Workspace
-from scoring_runtime.deploy.compute import AksCompute, AttachConfiguration, ComputeTarget
-from scoring_runtime.deploy.service import Service
+from scoring_runtime.deploy.services.compute import AksCompute, AttachConfiguration, ComputeTarget
+from scoring_runtime.deploy.services.service import Service
 from scoring_runtime.deploy.targets.published import archive_of
 from scoring_runtime.deploy.targets.table import target_of
 from scoring_runtime.errors import TargetError

@@ -11,7 +11,7 @@ from scoring_runtime.deploy.targets.docker_options import create_options
 from scoring_runtime.settings import ROWS
 
 if TYPE_CHECKING:
-    from scoring_runtime.deploy.service import Service
+    from scoring_runtime.deploy.services.service import Service
     from scoring_runtime.deploy.targets.aci.host import ContainerHost
     from scoring_runtime.deploy.targets.container import Container
 

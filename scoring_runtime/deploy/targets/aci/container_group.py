@@ -12,7 +12,7 @@ from scoring_runtime.deploy.targets.container import ADVISED_MODEL_GB, KEYS_FOLD
 from scoring_runtime.deploy.targets.yaml_text import yaml_text
 
 if TYPE_CHECKING:
-    from scoring_runtime.deploy.service import Service
+    from scoring_runtime.deploy.services.service import Service
     from scoring_runtime.deploy.targets.aci.host import ContainerHost
     from scoring_runtime.deploy.targets.container import Container
 

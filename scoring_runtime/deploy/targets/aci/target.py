@@ -29,7 +29,7 @@ from scoring_runtime.deploy.targets.log_words import last_words
 from scoring_runtime.errors import TargetError
 
 if TYPE_CHECKING:
-    from scoring_runtime.deploy.service import Service
+    from scoring_runtime.deploy.services.service import Service
 
 __all__ = ["AciTarget"]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from scoring_runtime.errors import TargetError
 
 if TYPE_CHECKING:
-    from scoring_runtime.deploy.service import Service
+    from scoring_runtime.deploy.services.service import Service
     from scoring_runtime.deploy.targets.iot_edge.edge import Edge
 
 __all__ = [

@@ -10,7 +10,7 @@ from scoring_runtime.deploy.targets.iot_edge.chunks import split
 from scoring_runtime.deploy.targets.iot_edge.modules import Module, modules_of, name_of
 
 if TYPE_CHECKING:
-    from scoring_runtime.deploy.service import Service
+    from scoring_runtime.deploy.services.service import Service
     from scoring_runtime.deploy.targets.iot_edge.edge import Edge
 
 __all__ = ["hidden", "manifest", "manifest_text"]

@@ -13,7 +13,7 @@ from scoring_runtime.deploy.targets.iot_edge.chunks import split
 from scoring_runtime.errors import TargetError
 
 if TYPE_CHECKING:
-    from scoring_runtime.deploy.service import Service
+    from scoring_runtime.deploy.services.service import Service
     from scoring_runtime.deploy.targets.container import Container
     from scoring_runtime.deploy.targets.iot_edge.edge import Edge
 

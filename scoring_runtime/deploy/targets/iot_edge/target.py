@@ -28,7 +28,7 @@ from scoring_runtime.deploy.targets.iot_edge.reported import status_of
 from scoring_runtime.errors import TargetError
 
 if TYPE_CHECKING:
-    from scoring_runtime.deploy.service import Service
+    from scoring_runtime.deploy.services.service import Service
     from scoring_runtime.deploy.targets.iot_edge.edge import Edge
 
 __all__ = ["IotEdgeTarget"]

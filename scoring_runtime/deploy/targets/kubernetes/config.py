@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from scoring_runtime.deploy.targets.kubernetes.labels import metadata, named
 
 if TYPE_CHECKING:
-    from scoring_runtime.deploy.service import Service
+    from scoring_runtime.deploy.services.service import Service
     from scoring_runtime.deploy.targets.container import Container
     from scoring_runtime.deploy.targets.kubernetes.cluster import Cluster
 

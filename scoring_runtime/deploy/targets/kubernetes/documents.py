@@ -14,7 +14,7 @@ from scoring_runtime.deploy.targets.kubernetes.workload import account, workload
 from scoring_runtime.deploy.targets.yaml_text import yaml_text
 
 if TYPE_CHECKING:
-    from scoring_runtime.deploy.service import Service
+    from scoring_runtime.deploy.services.service import Service
     from scoring_runtime.deploy.targets.kubernetes.cluster import Cluster, Share
 
 __all__ = ["documents", "file_name", "kubernetes_yaml"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from scoring_runtime import __version__
 
 if TYPE_CHECKING:
-    from scoring_runtime.deploy.service import Service
+    from scoring_runtime.deploy.services.service import Service
     from scoring_runtime.deploy.targets.kubernetes.cluster import Cluster
 
 __all__ = ["MANAGER", "PREFIX", "described", "metadata", "named", "owned_by", "selector"]

@@ -12,7 +12,7 @@ from scoring_runtime.deploy.targets.kubernetes.pod import port_name
 from scoring_runtime.errors import TargetError
 
 if TYPE_CHECKING:
-    from scoring_runtime.deploy.service import Service
+    from scoring_runtime.deploy.services.service import Service
     from scoring_runtime.deploy.targets.container import Container
     from scoring_runtime.deploy.targets.kubernetes.cluster import Cluster
 

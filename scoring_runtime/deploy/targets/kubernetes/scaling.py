@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from scoring_runtime.deploy.targets.kubernetes.labels import metadata
 
 if TYPE_CHECKING:
-    from scoring_runtime.deploy.service import Service
+    from scoring_runtime.deploy.services.service import Service
     from scoring_runtime.deploy.targets.kubernetes.cluster import Cluster
 
 __all__ = ["METRIC", "scaling_documents"]

@@ -19,7 +19,7 @@ from scoring_runtime.deploy.targets.kubernetes.pod import CONTAINER
 from scoring_runtime.errors import TargetError
 
 if TYPE_CHECKING:
-    from scoring_runtime.deploy.service import Service
+    from scoring_runtime.deploy.services.service import Service
     from scoring_runtime.deploy.targets.kubernetes.cluster import Cluster
 
 __all__ = ["KubernetesTarget"]

@@ -8,7 +8,7 @@ from scoring_runtime.deploy.targets.kubernetes.labels import described, metadata
 from scoring_runtime.deploy.targets.kubernetes.pod import pod_template
 
 if TYPE_CHECKING:
-    from scoring_runtime.deploy.service import Service
+    from scoring_runtime.deploy.services.service import Service
     from scoring_runtime.deploy.targets.container import Container
     from scoring_runtime.deploy.targets.kubernetes.cluster import Cluster
 

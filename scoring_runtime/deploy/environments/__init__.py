@@ -1,0 +1,1 @@
+"""What a script needs: packages, variables, code; locked, and laid out."""

@@ -1,0 +1,1 @@
+"""Images: built directly or by a Dockerfile, kept in the workspace, pushed and pulled."""

@@ -1,0 +1,1 @@
+"""Services: the verbs, their configuration, their record and their secrets."""

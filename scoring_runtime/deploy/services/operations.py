@@ -1,0 +1,162 @@
+"""Changes of a service, one at a time, each with a journal: whatever is killed, the next call finishes or undoes it.
+
+service.json says which revision is current, and which one is pending: being brought up, by whom, since when.
+A pending one that became healthy is the current one from then on; one that failed leaves the current one as it was.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from scoring_runtime.deploy.services.service import Service
+from scoring_runtime.deploy.services.service_folder import ServiceFolder, pending_of
+from scoring_runtime.deploy.services.service_image import with_image, with_planned_image
+from scoring_runtime.deploy.targets.base import FAILED, HEALTHY, Progress, Status
+from scoring_runtime.deploy.targets.table import target_of
+from scoring_runtime.errors import DeployError, ModelNotFound, ScoringRuntimeError, ServiceBusy
+from scoring_runtime.supervisor.identity import is_same
+
+__all__ = ["bring_up", "remove", "resume", "settle", "status_of"]
+
+Make = Callable[[Service | None, int], Service]  # from the current revision, if there is one, and the new number
+
+
+def bring_up(folder: ServiceFolder, operation: str, make: Make, progress: Progress) -> Service:
+    """Make a new revision, and have its host run it. Raises ServiceBusy, ConfigError, TargetError, ...
+
+    Returns when the host has accepted it; settle() says later how it went.
+    """
+    folder.workspace.check_writable(operation)
+    try:
+        return brought_up(folder, operation, make, progress)
+    except OSError as error:
+        raise DeployError(f"{folder.name}: {error.strerror or error}. See: df -h {folder.workspace.folder}") from error
+
+
+def brought_up(folder: ServiceFolder, operation: str, make: Make, progress: Progress) -> Service:
+    with folder.changing(operation):
+        state = settled(folder, progress) if folder.exists() else {"current": 0}
+        previous = folder.read(state["current"]) if state["current"] else None
+        service = make(previous, max([0, *folder.revisions()]) + 1)
+        host = target_of(folder.workspace, service)
+        host.plan(with_planned_image(folder.workspace, service))  # raises now what would go wrong later
+        service = with_image(folder.workspace, service, progress)
+        with folder.workspace.lock():
+            check_models(folder, service)
+            folder.write(service)
+        folder.write_state(state["current"], pending_of(service, operation), None)
+        try:
+            host.apply(service, progress)
+        except (ScoringRuntimeError, OSError) as error:
+            undo(folder, service, f"{type(error).__name__}: {error}", progress)
+            raise
+    return service
+
+
+def settle(folder: ServiceFolder) -> tuple[Service, Status, dict[str, Any]]:
+    """The service that counts, how it is, and service.json; commits or undoes what has come to its end."""
+    state = folder.state()
+    pending = state["pending"]
+    if pending is None:
+        service = folder.read(state["current"])
+        return service, status_of(folder, service), state
+    service = folder.read(pending["revision"])
+    status = status_of(folder, service)
+    if status.state in (HEALTHY, FAILED):
+        try:
+            with folder.changing("settle"):
+                if folder.state() == state:
+                    close(folder, service, status, lambda text: None)
+        except ServiceBusy:
+            return service, status, state
+        return settle(folder)
+    return service, status, state
+
+
+def resume(folder: ServiceFolder, progress: Progress) -> None:
+    """Take over what a process has left that was killed."""
+    state = folder.state()
+    if state["pending"] is None or is_same(state["pending"]["by"]):
+        return
+    with folder.changing("resume"):
+        state = folder.state()
+        if state["pending"] is not None and not is_same(state["pending"]["by"]):
+            service = folder.read(state["pending"]["revision"])
+            progress(f"going on with revision {service.revision}, which a process that is gone has begun")
+            folder.write_state(state["current"], pending_of(service, state["pending"]["operation"]), None)
+            try:
+                target_of(folder.workspace, service).apply(service, progress)
+            except (ScoringRuntimeError, OSError) as error:
+                undo(folder, service, f"{type(error).__name__}: {error}", progress)
+                raise
+
+
+def remove(folder: ServiceFolder, progress: Progress) -> None:
+    """From its host, then from here. Again does nothing."""
+    folder.workspace.check_writable("delete")
+    if not folder.exists():
+        return
+    with folder.changing("delete"):
+        state = folder.state()
+        service = folder.read((state["pending"] or {}).get("revision") or state["current"])
+        target_of(folder.workspace, service).delete(service, progress)
+        folder.remove()
+
+
+def status_of(folder: ServiceFolder, service: Service) -> Status:
+    return target_of(folder.workspace, service).status(service)
+
+
+def settled(folder: ServiceFolder, progress: Progress) -> dict[str, Any]:
+    """service.json with nothing pending. Raises ServiceBusy while a process that lives brings something up."""
+    state = folder.state()
+    pending = state["pending"]
+    if pending is None:
+        return state
+    service = folder.read(pending["revision"])
+    status = status_of(folder, service)
+    if status.state in (HEALTHY, FAILED):
+        close(folder, service, status, progress)
+    elif is_same(pending["by"]):
+        who = "this process" if pending["by"]["pid"] == os.getpid() else f"the process with pid {pending['by']['pid']}"
+        raise ServiceBusy(
+            f"{folder.name}: {who} is at {pending['operation']!r} since {pending['since']}. "
+            f"Wait for it: wait_for_deployment(), or scoring service wait {folder.name}"
+        )
+    else:
+        undo(folder, service, "It was interrupted: the process that brought it up is gone.", progress)
+    return folder.state()
+
+
+def close(folder: ServiceFolder, service: Service, status: Status, progress: Progress) -> None:
+    if status.state == HEALTHY:
+        folder.write_state(service.revision, None, None)
+        folder.prune(service.revision)
+    else:
+        undo(folder, service, status.error or "no reason is known", progress)
+
+
+def undo(folder: ServiceFolder, service: Service, reason: str, progress: Progress) -> None:
+    """Back to the current revision; where there is none, the service has failed."""
+    failed = {"revision": service.revision, "reason": reason}
+    state = folder.state()
+    current = state["current"] if state["current"] in state["history"] else 0  # one that never worked is no way back
+    folder.write_state(current or service.revision, None, failed)
+    if current:
+        progress(f"revision {service.revision} failed; revision {current} stays")
+        previous = folder.read(current)
+        try:
+            target_of(folder.workspace, previous).apply(previous, progress)
+        except (DeployError, OSError) as error:  # what failed first is what people need to hear
+            progress(f"revision {current} cannot be restored: {error}")
+
+
+def check_models(folder: ServiceFolder, service: Service) -> None:
+    """While nobody can remove them; from here on the record holds them."""
+    records = folder.workspace.records("models")
+    for one in service.models:
+        name, colon, version = one.partition(":")
+        if colon and version.isdigit() and int(version) not in records.versions(name):
+            raise ModelNotFound(f"The model {one} has been deleted. Name another: scoring model list -n {name}")

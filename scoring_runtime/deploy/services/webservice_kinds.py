@@ -1,0 +1,111 @@
+"""LocalWebservice, AciWebservice, AksWebservice, AksEndpoint, IotWebservice: what each kind of host adds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from scoring_runtime.deploy.environments.inference_config import InferenceConfig
+from scoring_runtime.deploy.services.deploy_verbs import deploy
+from scoring_runtime.deploy.services.deploying import Wish
+from scoring_runtime.deploy.services.deployment_config import (
+    AciDeployment,
+    AksDeployment,
+    AksEndpointDeployment,
+    Deployment,
+    IotDeployment,
+    LocalDeployment,
+)
+from scoring_runtime.deploy.services.webservice import Webservice, quiet
+from scoring_runtime.deploy.targets.local import LocalHost
+from scoring_runtime.errors import TargetError
+
+__all__ = ["AciWebservice", "AksEndpoint", "AksWebservice", "IotWebservice", "LocalWebservice"]
+
+
+class LocalWebservice(Webservice):
+    """A process of this machine, on 127.0.0.1."""
+
+    compute_type = "local"
+    deploy_configuration: Callable[..., LocalDeployment] = staticmethod(LocalDeployment)
+
+    @property
+    def port(self) -> int | None:
+        uri = self.scoring_uri
+        return urlsplit(uri).port if uri else None
+
+    @property
+    def limits(self) -> str:
+        """Which limits of memory and processors hold, in words."""
+        return LocalHost(self.workspace, self.name).limits()
+
+    def delete(
+        self,
+        progress: Any = quiet,
+        delete_cache: bool = True,
+        delete_image: bool = False,
+        delete_volume: bool = True,
+    ) -> None:
+        """All that it has here; the flags of the original have nothing left to say."""
+        super().delete(progress if callable(progress) else quiet)
+
+    def deploy_to_cloud(
+        self, name: str, deployment_config: Deployment | None = None, deployment_target: Any = None
+    ) -> Webservice:
+        """The same models and script, somewhere else."""
+        service = self.service
+        config = InferenceConfig.from_document(service.inference, f"the inference configuration of {self.name}")
+        return deploy(
+            self.workspace,
+            name,
+            list(service.models),
+            config,
+            deployment_config or AciDeployment(),
+            deployment_target,
+            image=service.image or None,
+        )
+
+
+class AciWebservice(Webservice):
+    """One container."""
+
+    compute_type = "aci"
+    deploy_configuration: Callable[..., AciDeployment] = staticmethod(AciDeployment)
+
+
+class AksWebservice(Webservice):
+    """Replicas on Kubernetes."""
+
+    compute_type = "aks"
+    deploy_configuration: Callable[..., AksDeployment] = staticmethod(AksDeployment)
+
+
+class AksEndpoint(Webservice):
+    """A version of an endpoint, with its share of the traffic."""
+
+    compute_type = "aksendpoint"
+    deploy_configuration: Callable[..., AksEndpointDeployment] = staticmethod(AksEndpointDeployment)
+
+    @property
+    def version_name(self) -> str | None:
+        name: str | None = self.service.deployment.version_name
+        return name
+
+    def update_traffic(self, traffic_percentile: int) -> None:
+        """This version's share."""
+        deployment = replace(self.service.deployment, traffic_percentile=traffic_percentile)
+        self.bring_up("update", Wish(deployment=deployment), quiet)
+
+
+class IotWebservice(Webservice):
+    """A module of an IoT Edge device."""
+
+    compute_type = "iot"
+    deploy_configuration: Callable[..., IotDeployment] = staticmethod(IotDeployment)
+
+    def run(self, input_data: str | bytes) -> Any:
+        raise TargetError(
+            f"{self.name} runs on a device: send it messages there, or POST to http://<device>:5001/score."
+        )

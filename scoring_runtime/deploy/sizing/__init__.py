@@ -1,0 +1,1 @@
+"""How much a service needs: by formula, and by measuring it."""
