@@ -182,3 +182,14 @@ def test_a_mistake_is_named(message: str) -> None:
     MISTAKES[message](content["$edgeAgent"]["properties.desired"], content["$edgeHub"]["properties.desired"])
 
     assert [one for one in problems({"modulesContent": content}) if message in one]
+
+
+def test_a_module_with_an_input_takes_messages_unless_its_entry_point_is_given() -> None:
+    def options(**fields: Any) -> Any:
+        modules = manifest(iot(**fields), Edge())["modulesContent"]["$edgeAgent"]["properties.desired"]["modules"]
+        return joined(modules["iris"]["settings"])
+
+    assert "Entrypoint" not in options()
+    assert options(routes=ROUTES)["Entrypoint"] == ["scoring-iot"]
+    assert options(routes=ROUTES)["Cmd"] == ["--", "scoring-serve"]
+    assert options(routes=ROUTES, aml_module={"createOptions": '{"Entrypoint": ["mine"]}'})["Entrypoint"] == ["mine"]

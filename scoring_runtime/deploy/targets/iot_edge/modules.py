@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from scoring_runtime.deploy.targets.container import Container
     from scoring_runtime.deploy.targets.iot_edge.edge import Edge
 
-__all__ = ["KEY_VARIABLES", "Module", "modules_of", "name_of"]
+__all__ = ["KEY_VARIABLES", "Module", "modules_of", "name_of", "takes_messages"]
 
 KEY_VARIABLES = {"primaryKey": "SCORING_PRIMARY_KEY", "secondaryKey": "SCORING_SECONDARY_KEY"}
+# The server with its messages beside it; the image has to have scoring-runtime[iot].
+MESSAGES_COMMAND = {"Entrypoint": ["scoring-iot"], "Cmd": ["--", "scoring-serve"]}
 Document = dict[str, Any]
 
 
@@ -46,7 +48,10 @@ def modules_of(service: Service, edge: Edge) -> list[Module]:
             "createOptions (HostConfig.Binds), and name it with SCORING_TLS_CERT and SCORING_TLS_KEY."
         )
     options = create_options(container, edge.host_port or container.port, limits=False)
-    options = merged(options, parsed(given.get("createOptions"), name_of(service)))
+    wanted = parsed(given.get("createOptions"), name_of(service))
+    if takes_messages(service) and "Entrypoint" not in wanted:
+        options |= MESSAGES_COMMAND
+    options = merged(options, wanted)
     environ = {**module_environ(container), **given.get("environmentVariables", {})}
     own = Module(
         name_of(service),
@@ -54,6 +59,13 @@ def modules_of(service: Service, edge: Edge) -> list[Module]:
         dict(given.get("propertiesDesired") or {}),
     )
     return [own, *(external(one, edge) for one in service.deployment.external_modules)]
+
+
+def takes_messages(service: Service) -> bool:
+    """Whether a route leads into the module; without one it is called over HTTP only."""
+    into = f"/modules/{name_of(service)}/inputs/".lower()
+    routes = service.deployment.routes.values()
+    return any(into in str(one["route"] if isinstance(one, Mapping) else one).lower() for one in routes)
 
 
 def module_environ(container: Container) -> Document:

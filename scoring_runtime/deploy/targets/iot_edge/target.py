@@ -23,7 +23,7 @@ from scoring_runtime.deploy.targets.iot_edge.az import (
 )
 from scoring_runtime.deploy.targets.iot_edge.checks import problems
 from scoring_runtime.deploy.targets.iot_edge.manifest import hidden, manifest, manifest_text
-from scoring_runtime.deploy.targets.iot_edge.modules import name_of
+from scoring_runtime.deploy.targets.iot_edge.modules import name_of, takes_messages
 from scoring_runtime.deploy.targets.iot_edge.reported import status_of
 from scoring_runtime.errors import TargetError
 
@@ -45,11 +45,15 @@ class IotEdgeTarget:
 
     def plan(self, service: Service) -> Plan:
         document = checked(service, self.edge)
-        steps = (
+        steps = [
             f"Write {FILE}: a {'layer' if self.edge.layered else 'whole manifest'} with the module {name_of(service)}.",
             f"Run: {shown(self.command(service, FILE))}",
-        )
-        return Plan(steps, {FILE: manifest_text(hidden(document))})
+        ]
+        if takes_messages(service):
+            steps.insert(
+                0, "A route leads into the module: its image needs scoring-runtime[iot], and runs scoring-iot."
+            )
+        return Plan(tuple(steps), {FILE: manifest_text(hidden(document))})
 
     def command(self, service: Service, path: str) -> list[str]:
         make = create_layer_command if self.edge.layered else set_modules_command
