@@ -19,6 +19,13 @@ SHOWN_VERSIONS = (
     "gunicorn", "uvicorn", "uvloop", "httptools", "orjson", "pysimdjson", "inference-schema", "numpy", "pandas",
 )  # fmt: skip
 
+ELSEWHERE = """## Measured elsewhere
+
+- [Images](images.md#how-long-it-takes): build, rebuild, push, against buildah on the same input (`bench_images.py`)
+- [Services](services.md): from `scoring deploy` to the first healthy answer, and reloads (`bench_deploy.py`)
+- [Batch](batch.md#speed-and-memory): rows a second against a plain loop (`bench_batch.py`)
+- [Autoscaling](autoscaling.md): a simulation of waiting, cost and nodes (`bench_autoscaler.py`)"""
+
 
 def text_table(results: Results) -> str:
     """The medians and ratios, aligned for a terminal."""
@@ -72,7 +79,7 @@ def page(results: Results, plots_folder: str) -> str:
     if results["failures"]:
         failures = (f"- {failure}" for failure in results["failures"])
         parts += ["## What failed", "\n".join(failures)]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, ELSEWHERE]) + "\n"
 
 
 def _method(results: Results) -> str:
