@@ -9,7 +9,7 @@ from scoring_runtime.deploy.targets.base import FAILED, HEALTHY, TRANSITIONING, 
 from scoring_runtime.deploy.targets.kubernetes.labels import PREFIX
 from scoring_runtime.deploy.targets.log_words import last_words
 
-__all__ = ["crashed", "current_pods", "state_of"]
+__all__ = ["condition", "crashed", "current_pods", "killed_before", "state_of", "worst"]
 
 IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
 CONFIG_REASONS = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
@@ -17,11 +17,9 @@ Document = Mapping[str, Any]
 
 
 def state_of(
-    deployment: Document | None, pods: Sequence[Document], logs: Mapping[str, str], scoring_uri: str | None
+    deployment: Document, pods: Sequence[Document], logs: Mapping[str, str], scoring_uri: str | None
 ) -> Status:
-    """`pods` are the current ones (see current_pods); `logs` the last logs of those that crashed, by name."""
-    if deployment is None:
-        return Status(FAILED, "There is no Deployment of it in the cluster. Deploy it again.")
+    """Of a Deployment. `pods` are the current ones (see current_pods); `logs` the last ones of those that crashed."""
     status, ready = deployment.get("status", {}), deployment.get("status", {}).get("readyReplicas", 0)
     wanted = deployment["spec"].get("replicas", 1)
     bad = worst(pods, logs)
@@ -38,15 +36,16 @@ def state_of(
     return Status(TRANSITIONING, None, scoring_uri, ready)
 
 
-def current_pods(deployment: Document, pods: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def current_pods(template: Document, pods: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Of the newest revision: an update's mistakes are its own, not those of what it replaces."""
-    template = deployment["spec"]["template"]
     return [pod for pod in pods if fingerprint(pod) == fingerprint(template)]
 
 
-def fingerprint(pod: Document) -> tuple[str, str]:
-    hash = pod["metadata"].get("annotations", {}).get(f"{PREFIX}/config-hash", "")
-    return hash, pod["spec"]["containers"][0]["image"]
+def fingerprint(made: Document) -> tuple[str, str]:
+    """Of a pod, or of what pods are made of; KServe has everything in one."""
+    annotations = made.get("metadata", made).get("annotations", {})
+    image = annotations.get(f"{PREFIX}/image") or made.get("spec", made)["containers"][0]["image"]
+    return annotations.get(f"{PREFIX}/config-hash", ""), image
 
 
 def worst(pods: Sequence[Document], logs: Mapping[str, str]) -> tuple[str, str] | None:

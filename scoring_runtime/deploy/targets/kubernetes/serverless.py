@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from scoring_runtime.deploy.targets.kubernetes.labels import described, metadata, named
+from scoring_runtime.deploy.targets.kubernetes.labels import PREFIX, described, metadata, named
 from scoring_runtime.deploy.targets.kubernetes.pod import container_document, pod_annotations, volumes
 from scoring_runtime.deploy.targets.kubernetes.workload import SCHEDULING_SECONDS
 from scoring_runtime.errors import TargetError
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from scoring_runtime.deploy.targets.container import Container
     from scoring_runtime.deploy.targets.kubernetes.cluster import Cluster
 
-__all__ = ["inference_service", "knative_service"]
+__all__ = ["KSERVE_CONTAINER", "inference_service", "knative_service"]
 
+KSERVE_CONTAINER = "kserve-container"  # what KServe looks for
 Document = dict[str, Any]
 
 
@@ -34,7 +35,7 @@ def knative_service(service: Service, cluster: Cluster, container: Container) ->
         "containerConcurrency": slots(service),
         "timeoutSeconds": seconds(container),
     }
-    template = {"metadata": {"annotations": {**pod_annotations(container), **scale}}, "spec": spec}
+    template = {"metadata": {"annotations": {**template_annotations(container), **scale}}, "spec": spec}
     return {
         "apiVersion": "serving.knative.dev/v1",
         "kind": "Service",
@@ -46,7 +47,7 @@ def knative_service(service: Service, cluster: Cluster, container: Container) ->
 def inference_service(service: Service, cluster: Cluster, container: Container) -> Document:
     lowest, highest = replicas(service)
     spec = pod_spec(service, cluster, container)
-    spec["containers"][0]["name"] = "kserve-container"
+    spec["containers"][0]["name"] = KSERVE_CONTAINER
     predictor = {
         **spec,
         "minReplicas": lowest,
@@ -55,7 +56,7 @@ def inference_service(service: Service, cluster: Cluster, container: Container) 
         "scaleTarget": max(1, round(slots(service) * utilization(service) / 100)),
         "containerConcurrency": slots(service),
         "timeout": seconds(container),
-        "annotations": pod_annotations(container),
+        "annotations": template_annotations(container),
     }
     return {
         "apiVersion": "serving.kserve.io/v1beta1",
@@ -63,6 +64,11 @@ def inference_service(service: Service, cluster: Cluster, container: Container) 
         "metadata": described(metadata(service, cluster), service),
         "spec": {"predictor": predictor},
     }
+
+
+def template_annotations(container: Container) -> dict[str, str]:
+    """With the image as we name it: Knative gives its pods a digest instead, by which nobody knows them again."""
+    return {**pod_annotations(container), f"{PREFIX}/image": container.image}
 
 
 def pod_spec(service: Service, cluster: Cluster, container: Container) -> Document:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from scoring_runtime.deploy.targets.base import Plan, Progress, Status
+from scoring_runtime.deploy.targets.base import FAILED, HEALTHY, TRANSITIONING, Plan, Progress, Status
 from scoring_runtime.deploy.targets.kubernetes.api import Api, Forbidden
 from scoring_runtime.deploy.targets.kubernetes.checks import key_of, problems, refused_changes
 from scoring_runtime.deploy.targets.kubernetes.config import hidden
 from scoring_runtime.deploy.targets.kubernetes.differences import differences
 from scoring_runtime.deploy.targets.kubernetes.documents import documents, file_name, kubernetes_yaml
 from scoring_runtime.deploy.targets.kubernetes.kinds import KINDS
-from scoring_runtime.deploy.targets.kubernetes.labels import owned_by, selector
+from scoring_runtime.deploy.targets.kubernetes.labels import owned_by
 from scoring_runtime.deploy.targets.kubernetes.network import public_path
-from scoring_runtime.deploy.targets.kubernetes.observed import crashed, current_pods, state_of
-from scoring_runtime.deploy.targets.kubernetes.pod import CONTAINER
+from scoring_runtime.deploy.targets.kubernetes.observed import crashed, current_pods
+from scoring_runtime.deploy.targets.kubernetes.serverless_state import address
+from scoring_runtime.deploy.targets.kubernetes.watched import WATCHED, Watched
 from scoring_runtime.errors import TargetError
 
 if TYPE_CHECKING:
@@ -77,36 +79,50 @@ class KubernetesTarget:
                 self.api.delete(document)
 
     def live(self, service: Service) -> list[Document]:
-        """All objects of the service that we made, whatever the kind."""
+        """All objects of the service that we made, whatever the kind; not those that controllers made of them.
+
+        Knative and KServe hand our labels on to their own objects.
+        """
         found = []
         for version, kind in KINDS:
             try:
-                found += self.api.list(version, kind, owned_by(service.name))
+                listed = self.api.list(version, kind, owned_by(service.name))
             except Forbidden:
                 continue  # a kind that we may not see we have not made
+            found += [one for one in listed if not of_controller(one)]
         return found
 
     def status(self, service: Service) -> Status:
-        deployment = self.api.read("apps/v1", "Deployment", service.name)
-        if deployment is None:
-            return state_of(None, (), {}, None)
-        pods = current_pods(deployment, self.pods(service))
+        watched = self.watched
+        live = self.api.read(watched.version, watched.kind, service.name)
+        if live is None:
+            return Status(FAILED, f"There is no {watched.kind} of it in the cluster. Deploy it again.")
+        everything = self.pods(service)
+        pods = current_pods(live["spec"][watched.template], everything)
         logs = {pod["metadata"]["name"]: self.crash_log(pod) for pod in pods if crashed(pod)}
-        return state_of(deployment, pods, logs, self.scoring_uri(service))
+        serverless = self.cluster.workload != "deployment"
+        found = watched.state(live, pods, logs, address(live) if serverless else self.scoring_uri(service))
+        if serverless and found.state == HEALTHY and everything and not pods:
+            return replace(found, state=TRANSITIONING)  # its controller has not seen the change yet
+        return found
+
+    @property
+    def watched(self) -> Watched:
+        return WATCHED[self.cluster.workload]
 
     def pods(self, service: Service) -> list[Document]:
-        labels = ",".join(f"{name}={value}" for name, value in selector(service.name).items())
-        return sorted(self.api.list("v1", "Pod", labels), key=lambda pod: str(pod["metadata"]["name"]))
+        found = self.api.list("v1", "Pod", self.watched.pods_of(service.name))
+        return sorted(found, key=lambda pod: str(pod["metadata"]["name"]))
 
     def crash_log(self, pod: Document) -> str:
         """Of the container that crashed; of the one that runs now where that is gone."""
-        name = pod["metadata"]["name"]
-        return self.api.logs(name, CONTAINER, CRASH_LINES, True) or self.api.logs(name, CONTAINER, CRASH_LINES)
+        name, container = pod["metadata"]["name"], self.watched.container
+        return self.api.logs(name, container, CRASH_LINES, True) or self.api.logs(name, container, CRASH_LINES)
 
     def logs(self, service: Service, lines: int, init: bool = False) -> str:
         """Of all replicas; each line says of which, where there are several."""
         pods = [pod["metadata"]["name"] for pod in self.pods(service)]
-        texts = {pod: self.api.logs(pod, CONTAINER, lines) for pod in pods}
+        texts = {pod: self.api.logs(pod, self.watched.container, lines) for pod in pods}
         if len(texts) < 2:
             return "".join(texts.values())
         return "".join(f"{pod} {line}\n" for pod, text in texts.items() for line in text.splitlines())
@@ -134,6 +150,10 @@ def checked(service: Service, cluster: Cluster) -> list[Document]:
     if found := problems(made):
         raise TargetError(f"{service.name}: a cluster would not run this: {'; '.join(found)}.")
     return made
+
+
+def of_controller(document: Document) -> bool:
+    return any(owner.get("controller") for owner in document["metadata"].get("ownerReferences", []))
 
 
 def title(document: Document) -> str:
