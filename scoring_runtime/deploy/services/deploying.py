@@ -80,6 +80,8 @@ def new_revision(workspace: Workspace, name: str, wish: Wish, before: Service | 
         created=before.created if before else now(),
         updated=now(),
         app=revision,
+        part_of=before.part_of if before else "",
+        versions=before.versions if before else {},
         secrets=replace(
             with_keys(kept, deployment), **pem_of(deployment), registries={**kept.registries, **registries}
         ),

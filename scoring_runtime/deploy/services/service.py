@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from scoring_runtime.deploy.services.deployment_file import from_record, record_of
 
-__all__ = ["Secrets", "Service", "document_of", "service_of"]
+__all__ = ["Secrets", "Service", "Version", "document_of", "service_of"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,16 @@ class Secrets:
     tls_certificate: str = field(default="", repr=False)  # PEM text
     tls_key: str = field(default="", repr=False)
     registries: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)  # address -> user, password
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of an endpoint, as the endpoint knows it."""
+
+    service: str  # what it is called as a service
+    traffic: int = 0  # percent; what nobody is given goes to the default one
+    is_default: bool = False
+    is_control: bool = False  # that the others are compared with
 
 
 @dataclass(frozen=True)
@@ -41,11 +51,13 @@ class Service:
     description: str = ""
     created: str = ""  # ISO 8601, UTC
     updated: str = ""
+    part_of: str = ""  # the endpoint that it is a version of
+    versions: Mapping[str, Version] = field(default_factory=dict)  # of an endpoint, when it has been given several
     app: int = 0  # the revision whose files it runs; of a rollback an older one than its own
     secrets: Secrets = field(default_factory=Secrets, repr=False, compare=False)
 
 
-PLAIN = ("name", "compute_type", "revision", "image", "auth", "description", "created", "updated", "app")
+PLAIN = ("name", "compute_type", "revision", "image", "auth", "description", "created", "updated", "app", "part_of")
 
 
 def document_of(service: Service) -> dict[str, Any]:
@@ -58,6 +70,7 @@ def document_of(service: Service) -> dict[str, Any]:
         "environ": dict(service.environ),
         "tags": dict(service.tags),
         "properties": dict(service.properties),
+        "versions": {name: asdict(version) for name, version in service.versions.items()},
     }
 
 
@@ -70,5 +83,6 @@ def service_of(document: Mapping[str, Any], secrets: Secrets) -> Service:
         environ=document.get("environ", {}),
         tags=document.get("tags", {}),
         properties=document.get("properties", {}),
+        versions={name: Version(**version) for name, version in document.get("versions", {}).items()},
         secrets=secrets,
     )

@@ -61,7 +61,7 @@ class Credentials:
             raise ServiceFailed(
                 f"{self.name} takes no tokens: its auth is {service.auth!r}. Update it with token_auth_enabled."
             )
-        return issue(service.secrets.token_key, self.name, time.time())
+        return issue(service.secrets.token_key, service.part_of or self.name, time.time())
 
     def get_token(self) -> tuple[str, datetime]:
         """A token, and when to get the next one."""

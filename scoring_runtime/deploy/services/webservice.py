@@ -252,7 +252,8 @@ class Webservice(DeployVerbs, Credentials):
                     "rollback", self.name, "a service with an earlier revision", "There is only this one."
                 )
             before = self.folder.read(earlier[-1])
-            return replace(before, revision=revision, updated=now(), secrets=current.secrets)
+            again = replace(before, revision=revision, updated=now())
+            return replace(again, secrets=current.secrets, versions=current.versions)
 
         operations.bring_up(self.folder, "rollback", make, progress)
 

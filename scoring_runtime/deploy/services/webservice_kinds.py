@@ -1,19 +1,17 @@
-"""LocalWebservice, AciWebservice, AksWebservice, AksEndpoint, IotWebservice: what each kind of host adds."""
+"""LocalWebservice, AciWebservice, AksWebservice, IotWebservice: what each kind of host adds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from scoring_runtime.deploy.environments.inference_config import InferenceConfig
+from scoring_runtime.deploy.services.aks_endpoint import AksEndpoint
 from scoring_runtime.deploy.services.deploy_verbs import deploy
-from scoring_runtime.deploy.services.deploying import Wish
 from scoring_runtime.deploy.services.deployment_config import (
     AciDeployment,
     AksDeployment,
-    AksEndpointDeployment,
     Deployment,
     IotDeployment,
     LocalDeployment,
@@ -80,23 +78,6 @@ class AksWebservice(Webservice):
 
     compute_type = "aks"
     deploy_configuration: Callable[..., AksDeployment] = staticmethod(AksDeployment)
-
-
-class AksEndpoint(Webservice):
-    """A version of an endpoint, with its share of the traffic."""
-
-    compute_type = "aksendpoint"
-    deploy_configuration: Callable[..., AksEndpointDeployment] = staticmethod(AksEndpointDeployment)
-
-    @property
-    def version_name(self) -> str | None:
-        name: str | None = self.service.deployment.version_name
-        return name
-
-    def update_traffic(self, traffic_percentile: int) -> None:
-        """This version's share."""
-        deployment = replace(self.service.deployment, traffic_percentile=traffic_percentile)
-        self.bring_up("update", Wish(deployment=deployment), quiet)
 
 
 class IotWebservice(Webservice):

@@ -124,7 +124,7 @@ def keys_of(service: Service) -> dict[str, str]:
 def environ_of(service: Service) -> dict[str, str]:
     """What the deployment config says about serving, as settings of the server; what the user set himself wins."""
     deployment = service.deployment
-    environ = {"SERVICE_NAME": service.name, "SCORING_AUTH": service.auth}
+    environ = {"SERVICE_NAME": service.part_of or service.name, "SCORING_AUTH": service.auth}
     if (timeout := getattr(deployment, "scoring_timeout_ms", None)) is not None:
         environ["SCORING_TIMEOUT_MS"] = str(timeout)
     if (wait := getattr(deployment, "max_request_wait_time", None)) is not None:

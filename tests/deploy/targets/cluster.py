@@ -46,6 +46,7 @@ class Cluster:
         self.logs: dict[tuple[str, bool], str] = {}
         self.requests: list[str] = []
         self.changes = 0
+        self.rolls_out = False  # whether every Deployment is there at once
         self.cuts = 0  # how many more connections are closed without an answer
 
     def put(self, document: Document, namespace: str = "ml") -> None:
@@ -90,6 +91,10 @@ class Cluster:
             self.changes += 1
             result["metadata"]["generation"] = result["metadata"].get("generation", 0) + 1
             self.objects[key] = result
+        if self.rolls_out and plural == "deployments":
+            ready = result["spec"].get("replicas", 1)
+            counts = dict.fromkeys(("readyReplicas", "updatedReplicas", "availableReplicas"), ready)
+            self.objects[key]["status"] = {"observedGeneration": result["metadata"]["generation"], **counts}
         return self.objects[key]
 
 

@@ -10,7 +10,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from scoring_runtime.deploy.services.service import Secrets, Service
+from scoring_runtime.deploy.services.service import Secrets, Service, Version
 from scoring_runtime.deploy.targets.kubernetes.checks import problems
 from scoring_runtime.deploy.targets.kubernetes.cluster import Cluster, Placement, Route, Scaling, Share
 from scoring_runtime.deploy.targets.kubernetes.config import hidden
@@ -132,13 +132,23 @@ def test_a_request_is_never_cut_off_by_what_stands_before_the_server() -> None:
 
 
 def test_traffic_that_nobody_was_given_goes_to_the_default_version() -> None:
-    assert shares_of("iris", {"a": 20, "b": 30, "c": None}, default="c") == (
-        Share("iris-a", 20),
-        Share("iris-b", 30),
-        Share("iris-c", 50),
-    )
-    with pytest.raises(TargetError, match=r"at most 100 % in all, got 110 % \(a 60 %, b 50 %\)"):
-        shares_of("iris", {"a": 60, "b": 50})
+    versions = {"a": Version("iris", 20, is_default=True), "b": Version("iris-b", 30), "c": Version("iris-c")}
+    service = replace(aks(), versions=versions)
+
+    assert shares_of(service) == (Share("iris", 70), Share("iris-b", 30), Share("iris-c", 0))
+    assert one("HTTPRoute", documents(service, GATEWAY))["spec"]["rules"][0]["backendRefs"] == [
+        {"name": "iris", "port": 80, "weight": 70},
+        {"name": "iris-b", "port": 80, "weight": 30},
+        {"name": "iris-c", "port": 80, "weight": 0},
+    ]
+
+
+@pytest.mark.parametrize("cluster", [Cluster(), Cluster(workload="knative", route=GATEWAY.route)])
+def test_what_cannot_split_requests_is_told(cluster: Cluster) -> None:
+    service = replace(aks(), versions={"a": Version("iris", is_default=True)})
+
+    with pytest.raises(TargetError, match=r"need workload 'deployment' and a route that splits requests, got"):
+        documents(service, cluster)
 
 
 def test_an_ingress_splits_between_two_versions_only() -> None:

@@ -12,6 +12,7 @@ from scoring_runtime.deploy.targets.kubernetes.scaling import scaling_documents
 from scoring_runtime.deploy.targets.kubernetes.serverless import inference_service, knative_service
 from scoring_runtime.deploy.targets.kubernetes.workload import account, workload_documents
 from scoring_runtime.deploy.targets.yaml_text import yaml_text
+from scoring_runtime.errors import TargetError
 
 if TYPE_CHECKING:
     from scoring_runtime.deploy.services.service import Service
@@ -25,6 +26,11 @@ Document = dict[str, Any]
 def documents(service: Service, cluster: Cluster, shares: Sequence[Share] = ()) -> list[Document]:
     """Raises TargetError where the service cannot run so."""
     container = container_of(service, tls=cluster.route.kind == "none")
+    if service.versions and (cluster.workload != "deployment" or cluster.route.kind == "none"):
+        raise TargetError(
+            f"{service.name}: shares between versions need workload 'deployment' and a route that splits requests, got "
+            f"{cluster.workload!r} and {cluster.route.kind!r}. Attach it with route={{'kind': 'gateway', ...}}."
+        )
     config = config_documents(service, cluster, container)
     if cluster.workload == "deployment":
         return [

@@ -27,16 +27,13 @@ def public_path(name: str) -> str:
     return f"/api/v1/service/{name}"
 
 
-def shares_of(endpoint: str, versions: Mapping[str, int | None], default: str = "") -> tuple[Share, ...]:
-    """Weights of an endpoint's versions from their percentages; what nobody was given goes to the default one."""
-    given = {name: percent or 0 for name, percent in versions.items()}
-    default = default or next(iter(given))
-    rest = 100 - sum(given.values())
-    if rest < 0:
-        shown = ", ".join(f"{name} {percent} %" for name, percent in given.items())
-        raise TargetError(f"{endpoint}: expected traffic of at most 100 % in all, got {100 - rest} % ({shown}).")
-    given[default] += rest
-    return tuple(Share(named(endpoint, name), percent) for name, percent in given.items())
+def shares_of(service: Service) -> tuple[Share, ...]:
+    """Weights of an endpoint's versions; what nobody was given goes to the default one. Nothing for other services."""
+    rest = 100 - sum(version.traffic for version in service.versions.values())
+    return tuple(
+        Share(version.service, version.traffic + (rest if version.is_default else 0))
+        for version in service.versions.values()
+    )
 
 
 def network_documents(service: Service, cluster: Cluster, container: Container) -> list[Document]:
@@ -81,7 +78,9 @@ def route_documents(
     service: Service, cluster: Cluster, container: Container, shares: Sequence[Share] = ()
 ) -> list[Document]:
     """The way in: to this service, or to the versions of an endpoint by their shares."""
-    shares = shares or (Share(service.name, 100),)
+    if service.part_of:
+        return []  # the endpoint's route leads to it
+    shares = shares or shares_of(service) or (Share(service.name, 100),)
     if cluster.route.kind == "ingress":
         return ingresses(service, cluster, container, shares)
     if cluster.route.kind == "gateway":

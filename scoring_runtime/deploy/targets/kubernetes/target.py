@@ -135,7 +135,7 @@ class KubernetesTarget:
     def scoring_uri(self, service: Service) -> str | None:
         """From outside where there is a way in, else inside the cluster."""
         route = self.cluster.route
-        if route.kind != "none" and route.host:
+        if route.kind != "none" and route.host and not service.part_of:
             tls = service.secrets.tls_certificate or route.gateway
             return f"{'https' if tls else 'http'}://{route.host}{public_path(service.name)}/score"
         found = self.api.read("v1", "Service", service.name) or {}
