@@ -3,6 +3,7 @@
 ```python   with a run() in it: becomes score.py; any other is run
 ```bash     each line is run; `scoring-serve ...` starts the server on a free port, and waits until it is ready
 ```json     or text: after a bash block, the output of its commands
+```yaml     for somebody else's files: only shown
 <!-- not run: why -->   before a block, leaves it alone
 """
 
@@ -104,7 +105,7 @@ class Shell:
                 self.output = "" if self.starts(line) else self.output + self.line(line)
             if not all(map(runnable, lines)):
                 self.output = None
-        else:
+        elif block.language != "yaml":
             self.compare(block)
 
     def compare(self, block: Block) -> None:

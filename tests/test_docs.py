@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from scoring_runtime.cli.serve import parser
 from scoring_runtime.errors import Misdirected, Unauthorized
@@ -27,7 +28,7 @@ READMES = sorted((ROOT / "examples").glob("[!b]*/README.md"))  # tests/batch has
 #: Written by what they describe, not by hand.
 ELSEWHERE = {"benchmarks.md", "performance.md", "batch.md", "images.md"}
 MINE = [page for page in PAGES if page.name not in ELSEWHERE]
-LANGUAGES = {"bash", "python", "json", "text"}
+LANGUAGES = {"bash", "python", "json", "text", "yaml"}
 
 # The groups of docs/settings.md, each with its first row.
 GROUPS = {
@@ -150,6 +151,8 @@ def test_every_fence_is_one_that_is_checked(page: Path) -> None:
     for block in blocks(page):
         if block.language == "json":
             assert documents(block.text)
+        if block.language == "yaml":
+            assert isinstance(yaml.safe_load(block.text), dict)
 
 
 def test_few_snippets_are_not_run() -> None:

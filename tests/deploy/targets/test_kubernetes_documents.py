@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -16,8 +17,11 @@ from scoring_runtime.deploy.targets.kubernetes.cluster import Cluster, Placement
 from scoring_runtime.deploy.targets.kubernetes.config import hidden
 from scoring_runtime.deploy.targets.kubernetes.documents import documents, file_name, kubernetes_yaml
 from scoring_runtime.deploy.targets.kubernetes.network import shares_of
+from scoring_runtime.deploy.targets.kubernetes.scaling import METRIC
 from scoring_runtime.errors import TargetError
 from tests.deploy.targets.services import KEYS, TLS, aks, assert_golden
+from tests.serving import ROOT
+from tests.snippets import blocks
 
 PRIVATE = replace(KEYS, registries={"registry.example": ("puller", "secret")})
 NGINX = Cluster(namespace="ml", route=Route("ingress", host="score.example"))
@@ -174,3 +178,15 @@ def test_a_serverless_container_has_no_certificate_and_one_port() -> None:
 def test_a_cluster_is_described_in_known_words(make: Callable[[], object], message: str) -> None:
     with pytest.raises(TargetError, match=message):
         make()
+
+
+def test_the_adapters_rule_in_the_docs_offers_the_metric_that_the_autoscaler_asks_for() -> None:
+    (rule,) = [block for block in blocks(ROOT / "docs" / "hosts.md") if block.language == "yaml"]
+    (custom,) = yaml.safe_load(rule.text)["rules"]["custom"]
+
+    assert custom["name"]["as"] == METRIC
+    assert re.fullmatch(custom["name"]["matches"], METRIC)
+    assert custom["seriesQuery"].partition("{")[0] == METRIC
+    asked = one("HorizontalPodAutoscaler", documents(aks(), Cluster()))["spec"]["metrics"][0]
+    assert asked["pods"]["metric"] == {"name": METRIC}
+    assert custom["resources"]["overrides"] == {"namespace": {"resource": "namespace"}, "pod": {"resource": "pod"}}
