@@ -24,7 +24,6 @@ from scoring_runtime.deploy.environments.venvs import here, interpreter, venv
 from scoring_runtime.deploy.environments.wheels import fetch, install, unpack
 from scoring_runtime.errors import MissingPackage, PackagingError, ResolutionError
 from tests.deploy.index import Index, make_wheel, package_index, sha256
-from tests.serving import until
 
 X86, ARM = "manylinux_2_17_x86_64.manylinux2014_x86_64", "manylinux_2_17_aarch64"
 
@@ -386,7 +385,8 @@ def test_venv_that_was_killed_is_made_again(workspace: Workspace, index: Index, 
     (tmp_path / "lock.json").write_text(json.dumps([found.python, found.platform, [vars(p) for p in found.packages]]))
     code = (
         "import json, sys, time\n"
-        "from scoring_runtime.deploy import Workspace, venvs\n"
+        "from scoring_runtime.deploy import Workspace\n"
+        "from scoring_runtime.deploy.environments import venvs\n"
         "from scoring_runtime.deploy.environments.lock import Lock, LockedPackage\n"
         "python, platform, packages = json.load(open(sys.argv[1]))\n"
         "lock = Lock(python, platform, tuple(LockedPackage(**one) for one in packages))\n"
@@ -399,10 +399,11 @@ def test_venv_that_was_killed_is_made_again(workspace: Workspace, index: Index, 
         start_new_session=True,
     )
     assert maker.stdout is not None
-    until(lambda: maker.stdout.readline() == b"here\n")
-    os.killpg(maker.pid, signal.SIGKILL)
-    maker.wait()
-    maker.stdout.close()
+    with maker.stdout as out:
+        said = out.readline()
+        os.killpg(maker.pid, signal.SIGKILL)
+        maker.wait()
+    assert said == b"here\n"
 
     python = venv(workspace, found)
 

@@ -318,6 +318,9 @@ def test_the_body_of_one_request_does_not_count_as_the_head_of_the_next(plain: S
         while not missing.endswith(b'try again."}'):  # head and body may come apart
             missing += sock.recv(65536)
         assert missing.startswith(b"HTTP/1.1 404 ")
+        if b"Connection: close" in missing:  # the answer began before all of the body was here
+            assert sock.recv(65536) == b""
+            return
         sock.sendall(b"GET /livez HTTP/1.1\r\nHo")
         sock.sendall(b"st: x\r\n")
         sock.sendall(b"X-A: b\r\n\r\n")
