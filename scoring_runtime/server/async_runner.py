@@ -19,8 +19,8 @@ from scoring_runtime.server.runner import (
     ScoringTimeout,
     Slot,
     format_exception,
-    parts_of,
 )
+from scoring_runtime.server.streams import parts_of
 
 __all__ = ["AsyncRunner"]
 

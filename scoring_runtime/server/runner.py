@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from inspect import iscoroutinefunction
 from itertools import chain
 from types import CoroutineType
@@ -17,6 +17,7 @@ from scoring_runtime.errors import RequestError, ScriptFailed
 from scoring_runtime.server import wire
 from scoring_runtime.server.inputs import Inputs, Job
 from scoring_runtime.server.outputs import INTERNAL_ERROR, SCRIPT_FAILED, Answer, Encoder, error_answer, message_json
+from scoring_runtime.server.streams import drained, parts_of
 
 __all__ = [
     "MainThreadRunner",
@@ -26,7 +27,6 @@ __all__ = [
     "ThreadsRunner",
     "choose_runner",
     "format_exception",
-    "parts_of",
 ]
 
 logger = logging.getLogger("azmlinfsrv")
@@ -262,33 +262,6 @@ class MainThreadRunner(Runner):
             self.send((wire.BROKEN, job.id))
         else:
             self.send((wire.END, job.id))
-
-
-def parts_of(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """What fits into a frame: a reader who is slow stops even a piece that is huge."""
-    for piece in pieces:
-        for start in range(0, len(piece), wire.INLINE_BYTES):
-            yield piece[start : start + wire.INLINE_BYTES]
-
-
-def drained(pieces: AsyncIterator[bytes]) -> Iterator[bytes]:
-    """An async stream, one piece at a time, where no event loop runs."""
-    import asyncio
-
-    loop = asyncio.new_event_loop()
-    try:
-        while True:
-            try:
-                yield loop.run_until_complete(anext_of(pieces))
-            except StopAsyncIteration:
-                return
-    finally:
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.close()
-
-
-async def anext_of(pieces: AsyncIterator[bytes]) -> bytes:
-    return await pieces.__anext__()
 
 
 class ThreadsRunner(MainThreadRunner):
