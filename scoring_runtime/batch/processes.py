@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from scoring_runtime.batch.job import Job
 from scoring_runtime.batch.logs import LogTree
+from scoring_runtime.signals import signal_name
 from scoring_runtime.threads import budget
 
 __all__ = ["Process", "Start", "default_processes", "environment", "name_of", "spawner"]
@@ -65,7 +66,7 @@ class Spawned:
 def in_words(code: int) -> str:
     if code < 0:
         hint = " (out of memory?)" if -code == signal.SIGKILL else ""
-        return f"was killed by {signal.Signals(-code).name}{hint}"
+        return f"was killed by {signal_name(-code)}{hint}"
     return f"exited with code {code}"
 
 

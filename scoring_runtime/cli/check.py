@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from scoring_runtime.cli.output import guarded, show
+from scoring_runtime.signals import signal_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,7 +127,7 @@ def ending(child: subprocess.Popen[bytes], timeout: float) -> str:
         code = child.wait(1)
     except subprocess.TimeoutExpired:
         return f"timeout of {timeout:g} s"
-    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    return signal_name(-code) if code < 0 else f"exit code {code}"
 
 
 def end_all(child: subprocess.Popen[bytes]) -> None:

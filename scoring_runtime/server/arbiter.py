@@ -21,6 +21,7 @@ from scoring_runtime.server import logs, wire
 from scoring_runtime.server.boot import HELD, FrontProcess, Nursery, WorkerHandle
 from scoring_runtime.server.worker import SCRIPT_FAILED, LoadedScript, load, report
 from scoring_runtime.settings import Settings
+from scoring_runtime.signals import signal_name
 
 __all__ = ["ScoringApplication", "ScoringArbiter"]
 
@@ -213,7 +214,7 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
         else:  # the front still has to read what ran there; it clears the region
             self.table.occupy(worker.region, pid, wire.DEAD)
         if os.WIFSIGNALED(status):
-            name = signal.Signals(os.WTERMSIG(status)).name
+            name = signal_name(os.WTERMSIG(status))
             hint = " Perhaps out of memory?" if name == "SIGKILL" else ""
             self.log.error("Worker (pid:%s) was sent %s!%s", pid, name, hint)
         elif code := os.WEXITSTATUS(status):

@@ -153,8 +153,9 @@ class WorkerProcess:
         self.runner: Runner = runner_class(self.channel, slots, loaded.inputs, encode, self.beat, self.keep_going)
         self.ready = (wire.READY, os.getpid(), self.region, loaded.inputs.style)
         self.documents = loaded.documents
-        self.table.occupy(self.region, os.getpid(), wire.SERVING)
+        # A front that starts just now asks whoever serves: the handler is there first.
         signal.signal(signal.SIGRTMIN + wire.ANNOUNCE_SIGNAL_OFFSET, self.announce)
+        self.table.occupy(self.region, os.getpid(), wire.SERVING)
         self.announce()
         status.on_change(self.announce)
         logger.info("Worker with pid %s ready for serving traffic", os.getpid())

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from scoring_runtime.signals import signal_name
 from scoring_runtime.supervisor.identity import identify, kill_group
 from scoring_runtime.supervisor.limits import Cage, confine
 
@@ -101,7 +102,7 @@ class Instance:
             waited = time.monotonic() - self.born
             return f"init() has not finished in {waited:.0f} s. Make it faster, or raise WORKER_TIMEOUT."
         said = reason_in(self.tail.decode(errors="replace"))
-        how = signal.Signals(-status).name if status < 0 else f"exit code {status}"
+        how = signal_name(-status) if status < 0 else f"exit code {status}"
         return said or f"It ended with {how} and said nothing. See its logs."
 
 

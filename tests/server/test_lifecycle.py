@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from scoring_runtime.server import wire
+from scoring_runtime.signals import signal_name
 from tests.serving import ROOT, Server, alive, free_port, serving, until
 
 WORK = """
@@ -206,6 +208,43 @@ def test_a_killed_front_is_replaced(tmp_path: Path) -> None:
         os.kill(front, signal.SIGKILL)
         until(lambda: "The front process is gone" in server.err())
         until(server.ready)
+        assert server.post({}).status_code == 200
+
+
+WORKER_OF_ITS_OWN = """
+import os, signal
+from scoring_runtime.server import wire
+from scoring_runtime.server.worker import WorkerProcess, load
+from scoring_runtime.settings import Settings
+settings = Settings.load(os.environ, {"entry_script": "score.py"})
+table = wire.SlotTable(1, 1)
+worker = WorkerProcess(settings, wire.Channel(), table, 0, load(settings))
+def occupy(region, pid, state):
+    known = signal.getsignal(signal.SIGRTMIN + wire.ANNOUNCE_SIGNAL_OFFSET) == worker.announce
+    os.write(1, f"{state} {known}\\n".encode())
+table.occupy = occupy
+worker.alive = False
+worker.score(worker.loaded)
+"""
+
+
+def test_a_worker_can_make_itself_known_before_it_is_seen_to_serve(tmp_path: Path) -> None:
+    """Or a front that starts in between would kill it with the signal that asks."""
+    (tmp_path / "score.py").write_text(WORK)
+    done = subprocess.run(
+        [sys.executable, "-c", WORKER_OF_ITS_OWN], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True
+    )
+    states = [line for line in done.stdout.decode().splitlines() if line.endswith((" True", " False"))]
+    assert states == [f"{wire.SERVING} True", f"{wire.LEAVING} True"], done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGRTMIN + 3, signal.SIGUSR1], ids=["real-time", "named"])
+def test_a_worker_that_any_signal_killed_is_replaced(tmp_path: Path, number: int) -> None:
+    with serving(WORK, tmp_path) as server:
+        [worker] = server.workers()
+        os.kill(worker, number)
+        until(lambda: f"Worker (pid:{worker}) was sent {signal_name(number)}!" in server.err())
+        until(lambda: server.workers() not in ([], [worker]))
         assert server.post({}).status_code == 200
 
 
