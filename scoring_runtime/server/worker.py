@@ -15,6 +15,7 @@ from typing import Any
 from scoring_runtime import schemas
 from scoring_runtime.api import status
 from scoring_runtime.errors import ScoringRuntimeError, ScriptError, ScriptInitError
+from scoring_runtime.memory import keep_freed_memory
 from scoring_runtime.script import Script, extend_path, load_script, model_listing
 from scoring_runtime.server import accelerated, logs, onnx_threads, wire
 from scoring_runtime.server.boot import HELD
@@ -147,6 +148,7 @@ class WorkerProcess:
         gunicorn.info("Worker exiting (pid: %s)", os.getpid())
 
     def score(self, loaded: LoadedScript) -> None:
+        keep_freed_memory()  # only now: what init() frees goes back
         slots = [Slot(self.table, self.region, n) for n in range(self.table.slots)]
         runner_class = choose_runner(loaded.inputs.target, len(slots))
         encode = Encoder(self.settings.allow_nan)
