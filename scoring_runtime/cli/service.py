@@ -136,7 +136,7 @@ def run_command(arguments: argparse.Namespace) -> None:
 
 
 def logs_command(arguments: argparse.Namespace) -> None:
-    text = service_of(arguments).get_logs(arguments.lines, arguments.init)
+    text = service_of(arguments).get_logs(arguments.lines, init=arguments.init)
     show({"logs": text}, arguments.json, lambda: text.rstrip("\n"))
 
 

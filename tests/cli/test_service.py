@@ -140,6 +140,8 @@ def test_update_by_flags(shell: Shell) -> None:
     assert "write 1 files" in shell.ok("service", "update", "hello", "--ic", "ic.json", "--dry-run")
     assert shell.json("service", "update", "hello", "--ic", "ic.json")["revision"] == 2
     assert shell.ok("service", "run", "hello", "-d", "{}") == "2\n"
+    said = shell.ok("service", "update", "hello", "--tag", "a=b", "--dry-run")
+    assert said == "1. change tags, properties and description of revision 2; nothing starts\n"
     assert "update: expected something to change" in shell.error("service", "update", "hello")
 
 

@@ -240,7 +240,8 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"computeType": "aks", "autoScaler": {"autoscaleEnabled": True}, "numReplicas": 3},
-        "f.json: numReplicas: expected nothing, as autoscale_enabled is true, got 3. Leave one of the two out.",
+        "f.json: numReplicas: expected nothing, as autoscale_enabled is true, got 3. "
+        "Leave it out, or set autoscale_enabled (autoScaler.autoscaleEnabled) to false.",
     ),
     (
         {"computeType": "aks", "autoScaler": {"autoscaleEnabled": False}},

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import httpx
 import pytest
 
 from scoring_runtime.deploy import LocalWebservice, Model, Webservice, Workspace
+from scoring_runtime.deploy.services.service_folder import pending_of
 from scoring_runtime.deploy.targets.local import LocalHost
 from scoring_runtime.errors import ConfigError, DeployError, ServiceBusy, ServiceFailed, TargetError
 from scoring_runtime.supervisor.files import is_held, read_state
@@ -62,6 +64,18 @@ def test_second_deployer_is_refused_by_name(workspace: Workspace, tmp_path: Path
         finally:
             first.kill()
     assert service.run("{}") == 1
+
+
+def test_service_whose_host_has_not_been_told_yet_is_transitioning(workspace: Workspace, tmp_path: Path) -> None:
+    service = deployed(workspace, tmp_path / "src", VERSIONED.format(version=1))
+    first = service.service
+    LocalHost(workspace, "demo").delete(first, lambda text: None)
+
+    with service.folder.changing("deploy"):
+        service.folder.write(replace(first, revision=2))
+        service.folder.write_state(1, pending_of(replace(first, revision=2), "deploy"), None)
+
+        assert (service.state, service.error) == ("Transitioning", None)
 
 
 def test_change_while_another_holds_the_lock_is_refused(workspace: Workspace, tmp_path: Path) -> None:

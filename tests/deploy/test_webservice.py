@@ -22,6 +22,9 @@ from scoring_runtime.deploy import (
 )
 from scoring_runtime.deploy.services import service_folder
 from scoring_runtime.deploy.services.deploy_verbs import plan_of, wish_for
+from scoring_runtime.deploy.services.deployment_config import AksDeployment
+from scoring_runtime.deploy.services.service import Service
+from scoring_runtime.deploy.services.update_arguments import wish_of
 from scoring_runtime.deploy.workspaces.workspace import Workspace
 from scoring_runtime.errors import (
     ConfigError,
@@ -102,6 +105,37 @@ def test_update_of_labels_starts_nothing(workspace: Workspace, tmp_path: Path) -
         service.update()
     with pytest.raises(ConfigError, match="Did you mean 'tags'"):
         service.update(tgas={"a": "b"})
+
+
+def test_variables_of_the_server_alone_make_a_new_revision(workspace: Workspace, tmp_path: Path) -> None:
+    service = deployed(
+        workspace, tmp_path / "src", "import os\ndef init(): pass\ndef run(d): return os.environ.get('MOOD')\n"
+    )
+
+    service.update(environ={"MOOD": "good"}, wait=True)
+
+    assert service.run("{}") == "good"
+
+
+def test_autoscaler_of_a_service_can_be_turned_off_and_on(workspace: Workspace) -> None:
+    def updated(deployment: AksDeployment, **named: Any) -> Any:
+        return wish_of(workspace, Service("demo", "aks", 1, deployment), (), named, False)[1].deployment
+
+    fixed = updated(AksWebservice.deploy_configuration(), autoscale_enabled=False, num_replicas=3)
+    assert fixed == AksWebservice.deploy_configuration(num_replicas=3)
+    assert updated(fixed, autoscale_enabled=True) == AksWebservice.deploy_configuration()
+    with pytest.raises(ConfigError, match="num_replicas: expected nothing, as autoscale_enabled is true"):
+        updated(AksWebservice.deploy_configuration(), num_replicas=3)
+
+
+def test_local_service_has_the_signatures_of_its_kind(workspace: Workspace, tmp_path: Path) -> None:
+    service = deployed(workspace, tmp_path / "src", "def init(): print('hello there')\ndef run(d): return 1\n")
+
+    assert "hello there" in service.get_logs(5000, True)
+    assert service.get_logs(num_lines=1, raw=True) == service.get_logs(1)
+    assert [one.name for one in LocalWebservice.list(workspace, None, None, True)] == ["demo"]
+    assert LocalWebservice.list(workspace, "no-such-model") == []
+    assert LocalWebservice.list(workspace, tags="none") == []
 
 
 def test_revision_that_fails_leaves_the_one_before_and_says_why(workspace: Workspace, tmp_path: Path) -> None:

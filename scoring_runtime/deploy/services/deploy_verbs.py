@@ -77,6 +77,8 @@ def plan_of(workspace: Workspace, name: str, wish: Wish) -> tuple[Service, Plan]
     folder = ServiceFolder(workspace, name)
     state = folder.state() if folder.exists() else {"current": 0}
     before = folder.read(state["current"]) if state["current"] else None
+    if before is not None and wish.is_only_labels():
+        return before, Plan((f"change tags, properties and description of revision {before.revision}; nothing starts",))
     service = new_revision(workspace, name, wish, before, max([0, *folder.revisions()]) + 1)
     planned = with_planned_image(workspace, service)
     plan = target_of(workspace, planned).plan(planned)

@@ -38,6 +38,11 @@ class Wish:
     description: str | None = None
     environ: Mapping[str, str] = field(default_factory=dict)
 
+    def is_only_labels(self) -> bool:
+        """Whether nothing is wished that a server would have to be started for."""
+        given = (self.models, self.inference_config, self.deployment, self.image)
+        return not self.environ and all(one is None for one in given)
+
     def labelled(
         self,
         tags: Mapping[str, str] | None,

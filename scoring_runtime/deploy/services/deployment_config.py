@@ -177,7 +177,8 @@ class AksDeployment(Deployment):
             object.__setattr__(self, "autoscale_enabled", self.num_replicas is None)
         elif enabled and self.num_replicas is not None:
             expected = "nothing, as autoscale_enabled is true"
-            raise ConfigError("num_replicas", self.num_replicas, expected, "Leave one of the two out.")
+            fix = "Leave it out, or set autoscale_enabled (autoScaler.autoscaleEnabled) to false."
+            raise ConfigError("num_replicas", self.num_replicas, expected, fix)
         elif not enabled and self.num_replicas is None:
             raise ConfigError("num_replicas", None, "a number, as autoscale_enabled is false", "Say how many replicas.")
         if not self.autoscale_enabled:

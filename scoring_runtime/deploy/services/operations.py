@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from scoring_runtime.deploy.services.service import Service
 from scoring_runtime.deploy.services.service_folder import ServiceFolder, pending_of
 from scoring_runtime.deploy.services.service_image import with_image, with_planned_image
-from scoring_runtime.deploy.targets.base import FAILED, HEALTHY, Progress, Status
+from scoring_runtime.deploy.targets.base import FAILED, HEALTHY, TRANSITIONING, Progress, Status
 from scoring_runtime.deploy.targets.table import target_of
 from scoring_runtime.errors import DeployError, ModelNotFound, ScoringRuntimeError, ServiceBusy
 from scoring_runtime.supervisor.identity import is_same
@@ -70,6 +71,8 @@ def settle(folder: ServiceFolder) -> tuple[Service, Status, dict[str, Any]]:
                 if folder.state() == state:
                     close(folder, service, status, lambda text: None)
         except ServiceBusy:
+            if status.state == FAILED:  # or its host has not been told yet: whoever has the lock will say which
+                status = replace(status, state=TRANSITIONING, error=None)
             return service, status, state
         return settle(folder)
     return service, status, state

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from scoring_runtime.deploy.environments.inference_config import InferenceConfig
 from scoring_runtime.deploy.services.config_rules import hint, rows_of
 from scoring_runtime.deploy.services.deploying import Wish, ids_of
-from scoring_runtime.deploy.services.deployment_config import Deployment
+from scoring_runtime.deploy.services.deployment_config import AksDeployment, Deployment
 from scoring_runtime.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["wish_of"]
 
 OWN = ("models", "inference_config", "deployment_config", "image", "tags", "properties", "description", "environ")
+AUTOSCALER = (
+    "autoscale_min_replicas",
+    "autoscale_max_replicas",
+    "autoscale_refresh_seconds",
+    "autoscale_target_utilization",
+)
 
 
 def wish_of(
@@ -40,7 +46,7 @@ def wish_of(
         raise ConfigError("update", None, "something to change", "Give models, inference_config, tags, ...")
     deployment = values.get("deployment_config")
     if changes:
-        deployment = replace(deployment or service.deployment, **changes)
+        deployment = changed(deployment or service.deployment, changes)
     image = values.get("image")
     return wait, Wish(
         models=ids_of(workspace, values["models"]) if "models" in values else None,
@@ -52,6 +58,15 @@ def wish_of(
         description=values.get("description"),
         environ=values.get("environ", {}),
     )
+
+
+def changed(deployment: Deployment, changes: Mapping[str, Any]) -> Deployment:
+    """With these fields; what only belonged to the other way of scaling goes with it."""
+    gone: dict[str, None] = {}
+    scaled = changes.get("autoscale_enabled")
+    if isinstance(deployment, AksDeployment) and scaled is not None:
+        gone = dict.fromkeys(("num_replicas",) if scaled else AUTOSCALER)
+    return replace(deployment, **{**gone, **changes})
 
 
 def kind_of(value: Any) -> str:

@@ -26,7 +26,7 @@ from scoring_runtime.errors import ConfigError, ServiceFailed
 if TYPE_CHECKING:
     from scoring_runtime.deploy.workspaces.workspace import Workspace
 
-__all__ = ["Webservice", "quiet"]
+__all__ = ["Webservice", "Webservices", "quiet"]
 
 Webservices: TypeAlias = "list[Webservice]"  # within the class, list is the method
 UNSCHEDULABLE_SECONDS = 300.0
@@ -226,7 +226,7 @@ class Webservice(DeployVerbs, Credentials):
         Raises ConfigError when nothing is given. Tags are replaced, properties only added.
         """
         wait, wish = wish_of(self.workspace, self.service, given, named, wait)
-        if all(one is None for one in (wish.models, wish.inference_config, wish.deployment, wish.image)):
+        if wish.is_only_labels():
             self.relabel(wish)
         else:
             self.bring_up("update", wish, progress)

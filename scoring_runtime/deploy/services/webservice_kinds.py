@@ -16,8 +16,9 @@ from scoring_runtime.deploy.services.deployment_config import (
     IotDeployment,
     LocalDeployment,
 )
-from scoring_runtime.deploy.services.webservice import Webservice, quiet
+from scoring_runtime.deploy.services.webservice import Webservice, Webservices, quiet
 from scoring_runtime.deploy.targets.local import LocalHost
+from scoring_runtime.deploy.workspaces.workspace import Workspace
 from scoring_runtime.errors import TargetError
 
 __all__ = ["AciWebservice", "AksEndpoint", "AksWebservice", "IotWebservice", "LocalWebservice"]
@@ -28,6 +29,24 @@ class LocalWebservice(Webservice):
 
     compute_type = "local"
     deploy_configuration: Callable[..., LocalDeployment] = staticmethod(LocalDeployment)
+
+    @classmethod
+    def list(  # type: ignore[override]
+        cls,
+        workspace: Workspace,
+        model_name: str | None = None,
+        model_id: str | None = None,
+        all: bool = False,
+        **filters: Any,
+    ) -> Webservices:
+        """With the filters of Webservice.list by name. Those that are down are always listed, with or without `all`."""
+        return super().list(workspace, model_name=model_name, model_id=model_id, **filters)
+
+    def get_logs(  # type: ignore[override]
+        self, num_lines: int = 5000, raw: bool = False, init: bool = False
+    ) -> str:
+        """As they were written, whatever `raw` says; there is no init container here."""
+        return super().get_logs(num_lines)
 
     @property
     def port(self) -> int | None:
