@@ -68,10 +68,14 @@ def environment_of(arguments: argparse.Namespace) -> Environment:
 
 def scaffold_command(arguments: argparse.Namespace) -> None:
     from scoring_runtime.deploy import CondaDependencies, Environment
+    from scoring_runtime.errors import BadEnvironment
 
     environment = Environment(arguments.name)
     environment.check()
     environment.python.conda_dependencies_file = "conda_dependencies.yml"
+    there = os.path.join(arguments.directory, "conda_dependencies.yml")
+    if os.path.lexists(there):
+        raise BadEnvironment(f"{there} is there already, and stays. Name another folder: -d FOLDER")
     environment.save_to_directory(arguments.directory)
     python = "{}.{}".format(*sys.version_info)
     path = CondaDependencies.create(python_version=python).save(arguments.directory)
@@ -93,7 +97,7 @@ def register_command(arguments: argparse.Namespace) -> None:
     else:
         environment = Environment.load_from_directory(arguments.directory or ".")
         environment.name = arguments.name or environment.name
-    for note in environment.notes:
+    for note in (*environment.notes, *environment.python.resolved_dependencies().notes):
         print(note, file=sys.stderr)
     registered = environment.register(workspace_of(arguments))
     show(
@@ -116,12 +120,13 @@ def list_command(arguments: argparse.Namespace) -> None:
 
 
 def show_command(arguments: argparse.Namespace) -> None:
+    from scoring_runtime.deploy.environments.pip_lines import masked
     from scoring_runtime.deploy.environments.requirements import requirements_of
 
     environment = environment_of(arguments)
     found = requirements_of(environment)
     lines = [f"{environment.name}, version {environment.version}", f"python {found.python or 'of the base'}"]
-    lines += [f"pip {one}" for one in found.pip]
+    lines += [f"pip {masked(one)}" for one in found.pip]
     lines += [f"conda {one}" for one in found.conda]
     lines += [f"variable {name}={value}" for name, value in environment.environment_variables.items()]
     lines += [f"note: {note}" for note in found.notes]

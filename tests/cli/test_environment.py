@@ -119,9 +119,27 @@ def test_what_is_ignored_is_said(scoring: Scoring) -> None:
     ]
 
 
+def test_scaffold_writes_over_nothing(scoring: Scoring) -> None:
+    (scoring.folder / "conda_dependencies.yml").write_text("mine")
+
+    said = scoring("scaffold", "-n", "demo")
+
+    assert (said.code, "conda_dependencies.yml is there already, and stays" in said.err) == (2, True)
+    assert sorted(path.name for path in scoring.folder.iterdir()) == ["conda_dependencies.yml"]
+
+
+def test_what_a_conda_file_says_in_vain_is_said(scoring: Scoring) -> None:
+    (scoring.folder / "conda.yml").write_text("dependencies: [numpy]\nprefix: /x\n")
+
+    assert scoring("register", "-n", "demo", "--conda-file", "conda.yml").err == (
+        "conda.yml: without effect here: prefix.\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["scaffold", "-n", "demo", "-d", "/proc/none"], "/proc/none/azureml_environment.json cannot be written"),
         (["register"], "azureml_environment.json: expected a file, got nothing"),
         (["register", "--conda-file", "conda.yml"], "conda.yml names no environment. Name it: -n NAME"),
         (["show", "-n", "none"], "No environment none is registered"),

@@ -101,6 +101,13 @@ def test_missing_conda_file_is_named(tmp_path: Path) -> None:
         ("numpy 1.26.*", "numpy==1.26.*"),
         ("numpy 1.26.4 py311h64a7726_0", "numpy==1.26.4.*"),
         ("numpy *", "numpy"),
+        ("numpy = 1.26", "numpy==1.26.*"),
+        ("numpy==1.26.4=py311h64a7726_0", "numpy==1.26.4"),
+        ("numpy>1,=2", "numpy>1,==2.*"),
+        ("numpy>=1.26.*", "numpy>=1.26"),
+        ("numpy!=1.26.*", "numpy!=1.26.*"),
+        ("numpy=2.0.0rc1", "numpy==2.0.0rc1"),
+        ("numpy=*=*_openblas", "numpy"),
         ("conda-forge::numpy=1.26", "numpy==1.26.*"),
         ("pytorch=2.3", "torch==2.3.*"),
         ("py-xgboost", "xgboost"),
@@ -184,6 +191,78 @@ def test_old_python_gives_way_aloud() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("written", "python", "pythons", "likely"),
+    [
+        ("python 3.12", "3.12", (), "3.12"),
+        ("conda-forge::python==3.10.14", "3.10", (), "3.10"),
+        ("python=3.12=h1234_0_cpython", "3.12", (), "3.12"),
+        ("python", "", (), "3.11"),
+        ("python=3", "", ("3.10", "3.11", "3.12", "3.13", "3.14"), "3.11"),
+        ("python>=3.8", "", ("3.10", "3.11", "3.12", "3.13", "3.14"), "3.11"),
+        ("python>=3.10, <3.13", "", ("3.10", "3.11", "3.12"), "3.11"),
+        ("python >=3.12", "", ("3.12", "3.13", "3.14"), "3.12"),
+        ("python<=3.10,!=3.9", "", ("3.10",), "3.10"),
+        ("python~=3.13", "", ("3.13", "3.14"), "3.13"),
+    ],
+)
+def test_python_is_one_version_or_a_range(written: str, python: str, pythons: tuple[str, ...], likely: str) -> None:
+    found = requirements_of(with_packages("azureml-defaults", conda=(written,)))
+
+    assert (found.python, found.pythons, found.likely_python, found.notes) == (python, pythons, likely, ())
+
+
+def test_range_of_old_pythons_gives_way_aloud() -> None:
+    found = requirements_of(with_packages("azureml-defaults", conda=("python<3.9",)))
+
+    assert found.notes == (
+        "python<3.9 takes no version that this server knows (3.10 to 3.14): the base's Python is used.",
+    )
+
+
+def test_what_a_conda_file_says_in_vain_is_said() -> None:
+    document = {"dependencies": ["numpy"], "variables": {"A": "1"}, "prefix": "/x", "channels": ["https://me:pw@x/y"]}
+    environment = Environment("demo")
+    environment.python.conda_dependencies = CondaDependencies(_underlying_structure=document)
+
+    assert requirements_of(environment).notes[:2] == (
+        "the conda specification: without effect here: prefix, variables. Variables are set by the environment's "
+        "environmentVariables.",
+        "Not asked, for PyPI has these packages: the channels https://***@x/y.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("-r more.txt", "'-r more.txt' is not followed. Write those requirements into the list itself"),
+        ("-cpins.txt", "is not followed"),
+        ("-e .", "'-e .' is source, and nothing is built here. Build a wheel of it"),
+        ("--editable=/src/x", "is source"),
+        ("x @ git+https://me:secret@example.com/x", r"'x @ git\+https://\*\*\*@example.com/x' is source"),
+        ("./x-1.0-py3-none-any.whl", "expected an absolute path or a URL, got './x-1.0-py3-none-any.whl'"),
+        ("--find-links wheels", "expected an absolute path or a URL, got '--find-links wheels'"),
+        (".", "expected an absolute path or a URL"),
+    ],
+)
+def test_pip_line_that_names_what_is_not_there_is_refused(line: str, said: str) -> None:
+    with pytest.raises(BadEnvironment, match=f"^pip packages: .*{said}"):
+        map_pip(["azureml-defaults", line])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x @ https://example.com/x-1.0-py3-none-any.whl",
+        "/wheels/x-1.0-py3-none-any.whl",
+        "--find-links=/wheels",
+        "-f/w",
+    ],
+)
+def test_pip_line_of_an_address_stays(line: str) -> None:
+    assert line in {*map_pip([line])[0], *map_pip([line])[1]}
+
+
 def test_conda_only_package_takes_the_dockerfile_way_aloud() -> None:
     found = requirements_of(with_packages("azureml-defaults", conda=("python=3.11", "gdal=3.8", "scipy=1.14", "pip")))
 
@@ -224,6 +303,28 @@ def test_requirements_file_that_cannot_be_read(tmp_path: Path, line: str | None,
 
     with pytest.raises(BadEnvironment, match=said):
         Environment.from_pip_requirements("demo", str(tmp_path / "requirements.txt"))
+
+
+def test_files_that_are_not_utf8_are_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes("numpy".encode("utf-16"))
+
+    for read in (Environment.from_pip_requirements, Environment.from_conda_specification, Environment.from_dockerfile):
+        with pytest.raises(BadEnvironment, match=r"file: expected a .* as UTF-8, got other bytes. Save it as UTF-8"):
+            read("demo", str(tmp_path / "file"))
+
+
+def test_mark_of_windows_is_no_part_of_the_first_requirement(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_bytes(b"\xef\xbb\xbfnumpy==2.0\n")
+
+    environment = Environment.from_pip_requirements("demo", str(tmp_path / "requirements.txt"))
+
+    assert requirements_of(environment).pip == ("numpy==2.0", "scoring-runtime")
+
+
+@pytest.mark.parametrize("name", ["A=B", "", "A B"])
+def test_variable_that_no_container_can_have_is_refused(name: str) -> None:
+    with pytest.raises(BadEnvironment, match="environmentVariables: expected names without spaces and '='"):
+        Environment.from_document({"environmentVariables": {name: "x"}})
 
 
 def test_environment_from_a_dockerfile(tmp_path: Path) -> None:

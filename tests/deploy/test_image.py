@@ -391,6 +391,18 @@ def test_an_image_of_several_platforms_is_an_index(tmp_path: Path, workspace: Wo
     assert [one["platform"] for one in image.record["platforms"]] == ["linux/amd64", "linux/arm64"]
 
 
+def test_the_base_must_have_one_of_the_pythons_of_a_range(tmp_path: Path, workspace: Workspace, base: str) -> None:
+    config = script_alone(tmp_path)
+    assert config.environment is not None
+    config.environment.python.user_managed_dependencies = False
+    packages = CondaDependencies.create(python_version="3.11")
+    config.environment.python.conda_dependencies = packages
+    packages.conda_packages = ["python>=3.12"]
+
+    with pytest.raises(PackagingError, match=r"asks for Python 3.12 or 3.13 or 3.14, and the base .* has 3.11. Name a"):
+        Image.create(workspace, "web", [], config, base=base)
+
+
 def test_the_base_must_have_the_python_that_is_asked_for(tmp_path: Path, workspace: Workspace, base: str) -> None:
     config = script_alone(tmp_path)
     assert config.environment is not None

@@ -9,10 +9,11 @@ from typing import Any
 
 from scoring_runtime.errors import BadEnvironment, MissingPackage
 
-__all__ = ["CondaDependencies"]
+__all__ = ["CondaDependencies", "file_text", "package_name"]
 
 PROJECT = "project_environment"
 CHANNELS = ("conda-forge",)
+KEYS = ("name", "channels", "dependencies")
 
 
 class CondaDependencies:
@@ -31,6 +32,11 @@ class CondaDependencies:
         if conda_dependencies_file_path is not None:
             document = loaded_yaml(file_text(conda_dependencies_file_path), source)
         self.name, self.channels, self.conda_packages, self.pip_packages = parsed(document, source)
+        ignored = sorted(str(key) for key in document if key not in KEYS)
+        self.notes: tuple[str, ...] = ()
+        if ignored:
+            said = " Variables are set by the environment's environmentVariables." if "variables" in ignored else ""
+            self.notes = (f"{source}: without effect here: {', '.join(ignored)}.{said}",)
 
     @classmethod
     def create(
@@ -56,10 +62,11 @@ class CondaDependencies:
 
     @property
     def python_version(self) -> str | None:
-        """As it is written: "3.11", "3.6.2"; None where none is named."""
+        """As it is written: "3.11", "3.6.2", ">=3.10,<3.13"; None where none is named."""
         for package in self.conda_packages:
             if package_name(package) == "python":
-                return re.sub(r"^[^0-9]*", "", package.partition("[")[0].removeprefix("python")) or None
+                written = package.rpartition("::")[2].partition("[")[0].strip()[len("python") :]
+                return re.sub(r"^=+\s*(?=[0-9])", "", re.sub(r"\s+", "", written)) or None
         return None
 
     def set_python_version(self, version: str) -> None:
@@ -156,12 +163,15 @@ def wrong(source: str, key: str, value: object, expected: str) -> BadEnvironment
     return BadEnvironment(f"{place}: expected {expected}, got {value!r}. Write it as conda's documentation shows.")
 
 
-def file_text(path: str) -> str:
+def file_text(path: str, kind: str = "conda environment file") -> str:
+    """Of a file that a user wrote, perhaps with the mark that Windows begins UTF-8 with. Raises BadEnvironment."""
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             return file.read()
     except OSError as error:
-        raise BadEnvironment(f"{path}: {error.strerror}. Name a conda environment file.") from None
+        raise BadEnvironment(f"{path}: {error.strerror}. Name a {kind}.") from None
+    except UnicodeDecodeError:
+        raise BadEnvironment(f"{path}: expected a {kind} as UTF-8, got other bytes. Save it as UTF-8.") from None
 
 
 def loaded_yaml(text: str, source: str) -> Any:

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from scoring_runtime.deploy.environments.conda import CondaDependencies
+from scoring_runtime.deploy.environments.conda import CondaDependencies, file_text
 from scoring_runtime.deploy.environments.config_keys import NO_EFFECT, check_keys, read_json, without_nulls
+from scoring_runtime.deploy.environments.pip_lines import check_line
 from scoring_runtime.deploy.services.config_rules import ANY_TEXT, BOOL, OBJECT, STRINGS, TEXT, Rule
 from scoring_runtime.durable import make_folder, write_file
 from scoring_runtime.errors import BadEnvironment
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["ENVIRONMENT_KEYS", "ContainerRegistry", "DockerSection", "Environment", "PythonSection"]
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9\-._]{0,254}")
+VARIABLE = re.compile(r"[^\s=\0]+")
 RESERVED = ("Microsoft", "AzureML")
 FILE = "azureml_environment.json"
 
@@ -175,6 +177,12 @@ class Environment:
             raise BadEnvironment(
                 f"Environment {self.name}: docker.baseImage and docker.baseDockerfile exclude each other. Remove one."
             )
+        for name in self.environment_variables:
+            if not VARIABLE.fullmatch(name):
+                raise BadEnvironment(
+                    f"Environment {self.name}: environmentVariables: expected names without spaces and '=', got "
+                    f"{name!r}. Rename it."
+                )
 
     # as a document
 
@@ -237,9 +245,12 @@ class Environment:
         target = os.path.join(path, FILE)
         if os.path.exists(target) and not overwrite:
             raise BadEnvironment(f"{target} is there already. Write over it with overwrite=True.")
-        make_folder(os.path.abspath(path))
-        write_file(target, json.dumps(self.to_document(), indent=1).encode())
-        os.chmod(target, 0o600)  # a registry's password may be in it
+        try:
+            make_folder(os.path.abspath(path))
+            write_file(target, json.dumps(self.to_document(), indent=1).encode())
+            os.chmod(target, 0o600)  # a registry's password may be in it
+        except OSError as error:
+            raise BadEnvironment(f"{target} cannot be written: {error.strerror}. Name another folder.") from None
 
     @classmethod
     def load_from_directory(cls, path: str) -> Environment:
@@ -270,7 +281,11 @@ class Environment:
         versions = [str(one) for one in records.versions(name)]
         if not versions or (version is not None and version not in versions):
             wanted = name if version is None else f"{name}, version {version},"
-            there = f"versions: {', '.join(versions)}" if versions else f"environments: {', '.join(records.names())}"
+            there = (
+                f"versions: {', '.join(versions)}"
+                if versions
+                else f"environments: {', '.join(records.names()) or 'none'}"
+            )
             raise BadEnvironment(
                 f"No environment {wanted} is registered in {workspace.folder}; {there}. Register it: "
                 f"Environment({name!r}).register(workspace)"
@@ -296,15 +311,10 @@ def check_name(name: str) -> None:
 
 
 def requirement_lines(path: str) -> list[str]:
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read().replace("\\\n", " ")
-    except OSError as error:
-        raise BadEnvironment(f"{path}: {error.strerror}. Name a requirements file.") from None
+    text = file_text(path, "requirements file").replace("\\\n", " ")
     lines = [re.sub(r"(^|\s)#.*", "", line).strip() for line in text.splitlines()]
-    nested = [line for line in lines if re.match(r"(-r|-c|--requirement|--constraint|-e|--editable)\b", line)]
-    if nested:
-        raise BadEnvironment(f"{path}: {nested[0]!r} is not followed. Write those requirements into the file itself.")
+    for line in lines:
+        check_line(line, path)
     return [line for line in lines if line]
 
 
@@ -313,8 +323,4 @@ def text_of(dockerfile: str, folder: str = "") -> str:
     path = os.path.join(folder, dockerfile)
     if "\n" in dockerfile or dockerfile.lstrip().upper().startswith("FROM ") or not dockerfile:
         return dockerfile
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-    except OSError as error:
-        raise BadEnvironment(f"{path}: {error.strerror}. Name a Dockerfile, or give its text.") from None
+    return file_text(path, "Dockerfile, or give its text")

@@ -8,13 +8,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scoring_runtime.deploy.environments.conda import CondaDependencies, package_name
+from scoring_runtime.deploy.environments.pip_lines import check_line, masked
+from scoring_runtime.deploy.environments.python_versions import (
+    DEFAULT_PYTHON,
+    KNOWN,
+    OLDEST_PYTHON,
+    taken_by,
+    version_of,
+)
 
 if TYPE_CHECKING:
     from scoring_runtime.deploy.environments.environment import Environment
 
-__all__ = ["OLDEST_PYTHON", "Requirements", "map_conda", "map_pip", "requirements_of"]
-
-OLDEST_PYTHON = (3, 10)
+__all__ = ["Requirements", "map_conda", "map_pip", "requirements_of"]
 
 # Conda's name -> PyPI's, where they differ; empty where pip needs nothing of the kind.
 PYPI_NAMES = {
@@ -76,9 +82,16 @@ class Requirements:
     pip: tuple[str, ...]  # requirement lines, sorted; this project's own name among them
     pip_options: tuple[str, ...] = ()  # such as --index-url
     python: str = ""  # "3.11"; empty: what the base has
+    pythons: tuple[str, ...] = ()  # those that the base may have, where a range is named
     conda: tuple[str, ...] = ()  # packages that only conda has
     conda_file: str = ""  # if there are any: all that is conda's; `pip` is then the pip section alone
     notes: tuple[str, ...] = ()
+
+    @property
+    def likely_python(self) -> str:
+        """To choose a base by."""
+        usual = not self.pythons or DEFAULT_PYTHON in self.pythons
+        return self.python or (DEFAULT_PYTHON if usual else self.pythons[0])
 
 
 def requirements_of(environment: Environment) -> Requirements:
@@ -86,17 +99,21 @@ def requirements_of(environment: Environment) -> Requirements:
     dependencies = environment.python.resolved_dependencies()
     if environment.python.user_managed_dependencies:
         return user_managed(environment)
-    python, python_notes = python_of(dependencies)
+    python, pythons, python_notes = python_of(dependencies)
     mapped, conda, conda_notes = map_conda(dependencies.conda_packages)
     pip, options, pip_notes = map_pip(dependencies.pip_packages)
+    channels = [masked(one) for one in dependencies.channels if one not in PYPI_CHANNELS]
+    if mapped and channels and not conda:
+        conda_notes.append(f"Not asked, for PyPI has these packages: the channels {', '.join(channels)}.")
     taken = {package_name(one) for one in pip}
     together = tuple(sorted({*pip, *(one for one in mapped if package_name(one) not in taken)}))
-    notes = (*python_notes, *conda_notes, *pip_notes)
+    notes = (*dependencies.notes, *python_notes, *conda_notes, *pip_notes)
     if not conda:
-        return Requirements(together, options, python, notes=notes)
+        return Requirements(together, options, python, pythons, notes=notes)
     aloud = f"Only conda has {', '.join(conda)}: the image is built by a Dockerfile with micromamba."
     pinned = "What conda installs is pinned as far as the environment says, not by hash."
-    return Requirements(tuple(pip), options, python, conda, conda_file(dependencies, python), (*notes, aloud, pinned))
+    file = conda_file(dependencies, Requirements((), (), python, pythons).likely_python)
+    return Requirements(tuple(pip), options, python, pythons, conda, file, (*notes, aloud, pinned))
 
 
 def user_managed(environment: Environment) -> Requirements:
@@ -112,17 +129,20 @@ def user_managed(environment: Environment) -> Requirements:
     )
 
 
-def python_of(dependencies: CondaDependencies) -> tuple[str, list[str]]:
-    """Major and minor version, if one is named that this server runs on."""
-    written = dependencies.python_version
-    found = re.match(r"(\d+)\.(\d+)", written or "")
-    if found is None:
-        return "", []
-    version = int(found[1]), int(found[2])
-    if version < OLDEST_PYTHON:
-        oldest = ".".join(map(str, OLDEST_PYTHON))
-        return "", [f"python={written} is too old for this server ({oldest} or newer): the base's Python is used."]
-    return f"{version[0]}.{version[1]}", []
+def python_of(dependencies: CondaDependencies) -> tuple[str, tuple[str, ...], list[str]]:
+    """Major and minor version, if one is named that this server runs on; of a range those that it takes."""
+    written = dependencies.python_version or ""
+    version = version_of(written)
+    if version is not None and version >= OLDEST_PYTHON:
+        return f"{version[0]}.{version[1]}", (), []
+    pythons = taken_by(written)
+    if not written or (version is None and pythons):
+        return "", pythons if written else (), []
+    if version is None:
+        why = f"python{written} takes no version that this server knows ({KNOWN[0]} to {KNOWN[-1]})"
+    else:
+        why = f"python={written} is too old for this server ({KNOWN[0]} or newer)"
+    return "", (), [f"{why}: the base's Python is used."]
 
 
 # conda
@@ -162,16 +182,20 @@ def as_requirement(written: str) -> str | None:
 
 
 def version_clause(version: str) -> str:
-    """Conda's "=1.26" means any 1.26; a build string behind a second "=" means nothing to pip."""
-    if version.startswith("=") and not version.startswith("=="):
-        version = version[1:].partition("=")[0].strip()
-    elif version.startswith("=="):
-        return version.replace(" ", "")
-    if version[:1].isdigit():
-        version = re.split(r"[\s=]", version, maxsplit=1)[0]
-        parts = version.split(",")
-        return ",".join(["==" + parts[0].removesuffix("*").rstrip(".") + ".*", *parts[1:]])
-    return re.sub(r"(?<![=<>!~])=(?!=)", "==", version.replace(" ", "")) if version != "*" else ""
+    """Conda's "=1.26" means any 1.26; a build string, behind a space or a second "=", means nothing to pip."""
+    tight = re.sub(r"\s*([,=<>!~])\s*", r"\1", version)
+    return ",".join(filter(None, map(clause, tight.partition(" ")[0].split(","))))
+
+
+def clause(text: str) -> str:
+    found = re.match(r"(===|==|>=|<=|!=|~=|=|<|>|)([^=]*)", text)
+    operator, version = found.groups() if found else ("", "")
+    if version in ("", "*"):
+        return ""
+    if operator in ("", "="):
+        version = version.removesuffix("*").rstrip(".")
+        return f"=={version}.*" if re.fullmatch(r"(\d+!)?[\d.]+", version) else f"=={version}"
+    return operator + (version if operator in ("==", "!=") else version.removesuffix(".*"))
 
 
 def conda_file(dependencies: CondaDependencies, python: str) -> str:
@@ -181,7 +205,7 @@ def conda_file(dependencies: CondaDependencies, python: str) -> str:
         _underlying_structure={
             "name": dependencies.name,
             "channels": dependencies.channels or ["conda-forge"],
-            "dependencies": [f"python={python or '3.11'}", *packages],
+            "dependencies": [f"python={python}", *packages],
         }
     )
     return result.serialize_to_string()
@@ -191,13 +215,14 @@ def conda_file(dependencies: CondaDependencies, python: str) -> str:
 
 
 def map_pip(lines: Iterable[str]) -> tuple[list[str], tuple[str, ...], list[str]]:
-    """Requirements with Azure's packages replaced by ours, options, and what to say."""
+    """Requirements with Azure's packages replaced by ours, options, and what to say. Raises BadEnvironment."""
     kept, options, notes, replaced = [], [], [], []
     extras: set[str] = set()
     for line in lines:
         text = line.partition(" #")[0].strip()
         if not text or text.startswith("#"):
             continue
+        check_line(text, "pip packages")
         if text.startswith("-"):
             options.append(text)
             continue

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from scoring_runtime.deploy.environments.pip_lines import masked
 from scoring_runtime.errors import MissingPackage, ResolutionError
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ MISSING = (  # uv's words, and what they are about
 def explained(said: str, python: str, platform: str) -> str:
     """The missing wheel and what exists instead, else the tool's own words."""
     text = re.sub(r"\s+", " ", said).strip()
-    text = re.sub(r"//[^/@\s]+@", "//***@", text)  # credentials of an index
+    text = masked(text)
     for pattern, about in MISSING:
         if found := re.search(pattern, text):
             wanted = about.format(python=python, platform=platform)
@@ -207,6 +208,14 @@ def explained(said: str, python: str, platform: str) -> str:
         return (
             f"{name} is published without wheels, and nothing is built here. Build one: pip wheel --no-deps -w wheels "
             f"'{name}'; then add the option --find-links with the absolute path of that folder to the pip packages."
+        )
+    if found := re.search(r"Couldn't parse requirement in `[^`]*` at position \d+ cause: (.*)", text):
+        return f"A pip line cannot be read: {found[1]} Write it as NAME==VERSION, or NAME @ URL."
+    if "uilding source distributions" in text and "disabled" in text:
+        what = re.search(r"for `([^`]+)` is disabled", text)
+        return (
+            f"{what[1] if what else 'One of the pip lines'} is source, and nothing is built here. Build a wheel of it: "
+            "pip wheel --no-deps -w wheels SOURCE; then name that file, or its folder by --find-links, absolutely."
         )
     return (
         f"No wheels fit Python {python} on {platform}: {text.removeprefix('error: ')} "

@@ -42,7 +42,6 @@ __all__ = ["BuildOrder", "Built", "build", "default_base"]
 
 Progress = Callable[[str], None]
 DEFAULT_BASES = {"cpu": "docker.io/library/python:{python}-slim"}
-DEFAULT_PYTHON = "3.11"
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def default_base(context: BuildContext) -> str:
             f"There is no default base for the variant {context.variant}. Build that of base_images/{context.variant}, "
             "then name it with --base (or base_image), or set SCORING_BASE_IMAGE."
         )
-    return named.replace("{python}", context.requirements.python or DEFAULT_PYTHON)
+    return named.replace("{python}", context.requirements.likely_python)
 
 
 def build(workspace: Workspace, adding: Adding, order: BuildOrder, progress: Progress) -> Built:
@@ -137,11 +136,13 @@ def based(
         access = Access(login, access.insecure, access.ca_file)
     told = Told(progress, "fetched")
     base = take_base(workspace, adding, text, platform, access, told)
-    wanted = context.requirements.python
-    if wanted and wanted != base.interpreter.version:
+    required = context.requirements
+    wanted = (required.python,) if required.python else required.pythons
+    if wanted and base.interpreter.version not in wanted:
         raise PackagingError(
-            f"The environment asks for Python {wanted}, and the base {text} has {base.interpreter.version}. Name a "
-            f"base with Python {wanted}, or python={base.interpreter.version} in the environment."
+            f"The environment asks for Python {' or '.join(wanted)}, and the base {text} has "
+            f"{base.interpreter.version}. Name a base with Python {required.likely_python}, or "
+            f"python={base.interpreter.version} in the environment."
         )
     return base
 

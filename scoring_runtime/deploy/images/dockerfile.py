@@ -20,9 +20,8 @@ from scoring_runtime.errors import PackagingError
 if TYPE_CHECKING:
     from scoring_runtime.deploy.environments.packaging import PackagedModel
 
-__all__ = ["DEFAULT_PYTHON", "base_of", "dockerfile", "python_of"]
+__all__ = ["base_of", "dockerfile", "python_of"]
 
-DEFAULT_PYTHON = "3.11"
 MICROMAMBA = "docker.io/mambaorg/micromamba:2-debian12-slim"
 MODEL_STEPS = 64  # a layer each; overlay file systems take about 127 in all
 QUIETLY = ("--no-compile", "--no-cache-dir", "--disable-pip-version-check", "--root-user-action", "ignore")
@@ -34,7 +33,7 @@ VENV = (
 
 
 def python_of(context: BuildContext) -> str:
-    return context.requirements.python or DEFAULT_PYTHON
+    return context.requirements.likely_python
 
 
 def base_of(context: BuildContext) -> str:

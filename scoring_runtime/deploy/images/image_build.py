@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from scoring_runtime.deploy.environments.pip_lines import masked
 from scoring_runtime.deploy.images.builder import BuildOrder, build
 from scoring_runtime.deploy.images.image_record import check_image_name, drafted, log_path, recorded, succeeded
 from scoring_runtime.deploy.images.kept_bases import release_base
@@ -78,7 +79,8 @@ def plan_lines(order: BuildOrder, base: str) -> list[str]:
     lines = [f"image {order.title}, its next version, for {where}", f"base {base}{bases}"]
     if context.requirements.pip:
         python = context.requirements.python or "the base's Python"
-        lines.append(f"dependencies: {', '.join(context.requirements.pip)} for {python}, locked and installed")
+        packages = ", ".join(map(masked, context.requirements.pip))
+        lines.append(f"dependencies: {packages} for {python}, locked and installed")
     for model in context.models:
         lines.append(f"model {model.id}: {len(model.files)} files, {sum(f.size for f in model.files):,} bytes")
     lines += [f"code {file.path}: {file.size:,} bytes" for file in context.code]
