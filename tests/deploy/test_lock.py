@@ -142,13 +142,13 @@ def test_package_without_wheels_is_built_by_hand(workspace: Workspace, index: In
 def test_source_is_never_built_nor_run(workspace: Workspace, tmp_path: Path) -> None:
     (tmp_path / "setup.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nfrom setuptools import setup\nsetup()\n")
 
-    with pytest.raises(ResolutionError, match="`?x`? is source, and nothing is built here. Build a wheel of it"):
+    with pytest.raises(ResolutionError, match=r"`?x`? is source, and nothing is built here. Build a wheel of it"):
         lock(workspace, Requirements((f"x @ file://{tmp_path}",)), "3.11")
     assert not (tmp_path / "ran").exists()
 
 
 def test_line_that_is_no_requirement_is_shown(workspace: Workspace) -> None:
-    with pytest.raises(ResolutionError, match="A pip line cannot be read: .* Write it as NAME==VERSION"):
+    with pytest.raises(ResolutionError, match=r"A pip line cannot be read: .* Write it as NAME==VERSION"):
         lock(workspace, Requirements(("not a requirement",)), "3.11")
 
 
