@@ -27,9 +27,10 @@ PLURALS = {(version, plural): kind for (version, kind), plural in {**KINDS, **OT
 
 
 class Refused(Exception):
-    def __init__(self, code: int, message: str) -> None:
+    def __init__(self, code: int, message: str, causes: list[Document] | None = None) -> None:
         super().__init__(message)
         self.code = code
+        self.causes = causes or []
 
 
 class Cluster:
@@ -42,8 +43,10 @@ class Cluster:
         self.managers: dict[tuple[str, str, str, str], dict[str, set[str]]] = {}  # manager -> leaves
         self.tokens = {"token"}
         self.forbidden: set[tuple[str, str]] = set()  # method, plural
+        self.full: set[str] = set()  # plurals of which a quota allows no more
         self.missing: set[str] = set()  # groups whose controllers are not installed
         self.logs: dict[tuple[str, bool], str] = {}
+        self.unreachable: set[str] = set()  # pods on nodes whose kubelet does not answer
         self.requests: list[str] = []
         self.changes = 0
         self.rolls_out = False  # whether every Deployment is there at once
@@ -67,10 +70,11 @@ class Cluster:
         _, plural, namespace, name = key
         if wanted["metadata"]["name"] != name or wanted["metadata"].get("namespace", namespace) != namespace:
             raise Refused(400, "the name of the object does not match the name on the URL")
-        if message := complaint(json.dumps(wanted), self.version):
-            raise Refused(422, f"{wanted['kind']} {name} is invalid: {message}")
         live = self.objects.get(key)
-        if live is not None and plural == "deployments" and live["spec"]["selector"] != wanted["spec"]["selector"]:
+        made = {name: value for name, value in (live or {}).items() if name != "status"}
+        if message := complaint(json.dumps(merge(copy.deepcopy(made), wanted)), self.version):
+            raise Refused(422, f"{wanted['kind']} {name} is invalid: {message}")
+        if live is not None and plural == "deployments" and selector_of(wanted, live) != selector_of(live):
             raise Refused(422, f'Deployment.apps "{name}" is invalid: spec.selector: field is immutable')
         mine, owners = (
             dict(leaves(wanted)),
@@ -79,14 +83,24 @@ class Cluster:
         for other, paths in owners.items():
             taken = [path for path in mine if other != manager and path in paths and value_at(live, path) != mine[path]]
             if taken and not force:
-                raise Refused(409, f'Apply failed with {len(taken)} conflict: conflict with "{other}": {taken[0]}')
+                text = f'conflict with "{other}"'
+                causes = [{"field": path.replace("/", "."), "message": text} for path in taken]
+                raise Refused(409, f"Apply failed with {len(taken)} conflict: {text}: {taken[0]}", causes)
         result = merge(copy.deepcopy(live or {}), wanted)
         for path in owners.get(manager, set()) - mine.keys():
             if not any(path in paths for other, paths in owners.items() if other != manager):
                 remove(result, path)
+        if plural == "deployments":
+            result["spec"].setdefault("replicas", 1)  # also where the last one who said a number says it no more
         if dry:
             return result
+        for other, paths in owners.items():
+            if other != manager and force:
+                paths -= {path for path in mine if path in paths and value_at(live, path) != mine[path]}
         self.managers.setdefault(key, {})[manager] = set(mine)
+        result["metadata"]["managedFields"] = [
+            {"manager": other, "operation": "Apply", "fieldsV1": fields(paths)} for other, paths in owners.items()
+        ]
         if result != live:
             self.changes += 1
             result["metadata"]["generation"] = result["metadata"].get("generation", 0) + 1
@@ -96,6 +110,31 @@ class Cluster:
             counts = dict.fromkeys(("readyReplicas", "updatedReplicas", "availableReplicas"), ready)
             self.objects[key]["status"] = {"observedGeneration": result["metadata"]["generation"], **counts}
         return self.objects[key]
+
+    def scale(self, name: str, replicas: int, manager: str = "kube-controller-manager", namespace: str = "ml") -> None:
+        """As an autoscaler does it, or `kubectl scale`: an update, which takes the field from whoever had it."""
+        key = ("apps/v1", "deployments", namespace, name)
+        self.objects[key]["spec"]["replicas"] = replicas
+        for paths in self.managers[key].values():
+            paths.discard("/spec/replicas")
+        self.managers[key].setdefault(manager, set()).add("/spec/replicas")
+        self.objects[key]["metadata"]["managedFields"] = [
+            {"manager": other, "fieldsV1": fields(paths)} for other, paths in self.managers[key].items()
+        ]
+
+
+def selector_of(document: Document, other: Document | None = None) -> Any:
+    return document["spec"].get("selector", (other or {}).get("spec", {}).get("selector"))
+
+
+def fields(paths: set[str]) -> Document:
+    """As managedFields has them."""
+    result: Document = {}
+    for path in sorted(paths):
+        inner = result
+        for name in path.split("/")[1:]:
+            inner = inner.setdefault(f"f:{name.replace('~1', '/')}", {})
+    return result
 
 
 @cache
@@ -165,7 +204,10 @@ class Handler(BaseHTTPRequestHandler):
                 refused.code, "Invalid"
             )
             status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason}
-            self.answer(refused.code, {**status, "metadata": {}, "message": str(refused), "code": refused.code})
+            details = {"details": {"causes": refused.causes}} if refused.causes else {}
+            self.answer(
+                refused.code, {**status, **details, "metadata": {}, "message": str(refused), "code": refused.code}
+            )
 
     def do_GET(self) -> None:
         self.serve()
@@ -197,6 +239,8 @@ class Handler(BaseHTTPRequestHandler):
                 raise Refused(404, f'namespaces "{namespace}" not found')
             return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
         self.cluster.requests.append(f"{self.command} {rest[0]}")
+        if self.command == "PATCH" and rest[0] in self.cluster.full:
+            raise Refused(403, f'{rest[0]} "{rest[1]}" is forbidden: exceeded quota: team, requested: {rest[0]}=1')
         if (self.command, rest[0]) in self.cluster.forbidden:
             raise Refused(403, f'{rest[0]} is forbidden: User "me" cannot {self.command} in "{namespace}"')
         if (version, rest[0]) not in PLURALS or version.partition("/")[0] in self.cluster.missing:
@@ -220,6 +264,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.cluster.apply(key, yaml.safe_load(body), query["fieldManager"], force, dry)
         if key not in objects:
             raise Refused(404, f'{rest[0]} "{rest[1]}" not found')
+        if rest[2:] == ["log"] and rest[1] in self.cluster.unreachable:
+            raise Refused(500, "Get https://10.0.0.2:10250/containerLogs: dial tcp: i/o timeout")
         if rest[2:] == ["log"]:
             text = self.cluster.logs.get((rest[1], query.get("previous") == "true"))
             if text is None:

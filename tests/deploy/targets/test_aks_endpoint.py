@@ -105,7 +105,8 @@ def test_an_update_and_a_rollback_of_the_endpoint_leave_the_shares(api: Api, end
 def test_a_version_that_fails_gets_no_requests_and_can_be_made_again(api: Api, endpoint: AksEndpoint) -> None:
     api.rolls_out = False
     late = {"type": "Progressing", "reason": "ProgressDeadlineExceeded", "message": "late"}
-    api.put({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "iris-v2"}, "spec": SELECTED})
+    metadata = {"name": "iris-v2", "labels": dict(SELECTED["selector"]["matchLabels"])}
+    api.put({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": SELECTED})
     (api.get("Deployment", "iris-v2") or {})["status"] = {"conditions": [late]}
 
     with pytest.raises(ServiceFailed, match="ProgressDeadlineExceeded: late"):

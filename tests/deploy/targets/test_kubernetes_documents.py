@@ -167,6 +167,31 @@ def test_a_serverless_container_has_no_certificate_and_one_port() -> None:
         documents(aks(environ=HEALTH), Cluster(workload="kserve"))
 
 
+@pytest.mark.parametrize("workload", ["knative", "kserve"])
+def test_a_serverless_pod_is_where_it_should_be_and_reads_its_keys_without_a_group(workload: str) -> None:
+    placement = Placement(node_selector={"pool": "a"}, tolerations=({"key": "a"},), priority_class="high")
+    made = documents(aks(), Cluster(workload=workload, placement=placement))[-1]["spec"]
+    spec = made["predictor"] if workload == "kserve" else made["template"]["spec"]
+
+    assert (spec["nodeSelector"], spec["tolerations"], spec["priorityClassName"]) == (
+        {"pool": "a"},
+        [{"key": "a"}],
+        "high",
+    )
+    assert [one["secret"]["defaultMode"] for one in spec["volumes"] if "secret" in one] == [0o444]
+    context = spec["containers"][0]["securityContext"]
+    assert (context["runAsUser"], context["runAsNonRoot"]) == (1000, True)
+
+
+def test_the_load_of_a_service_is_not_that_of_another_whose_name_is_longer() -> None:
+    (trigger,) = one("ScaledObject", CASES["keda"]())["spec"]["triggers"]
+    names = re.search('pod=~"(.*)"', trigger["metadata"]["query"])
+    assert names is not None
+
+    assert re.fullmatch(names[1], "iris-6d4cf56db6-x7k2p")
+    assert not re.fullmatch(names[1], "iris-v2-6d4cf56db6-x7k2p")
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -14,7 +14,7 @@ import yaml
 
 from scoring_runtime.deploy.services.service import Secrets, Service
 from scoring_runtime.deploy.targets.base import Status
-from scoring_runtime.deploy.targets.kubernetes.cluster import Cluster, Route
+from scoring_runtime.deploy.targets.kubernetes.cluster import Cluster, Route, Scaling
 from scoring_runtime.deploy.targets.kubernetes.documents import documents, kubernetes_yaml
 from scoring_runtime.deploy.targets.kubernetes.settings import cluster_of
 from scoring_runtime.deploy.targets.kubernetes.target import KubernetesTarget
@@ -59,10 +59,8 @@ def test_a_service_is_made_changed_and_deleted(api: Api, target: KubernetesTarge
     assert applied(target, aks())[0] == "creating ConfigMap iris-environment"
     assert api.names == ALL
 
-    assert applied(target, aks(num_replicas=2, secrets=Secrets()))[-2:] == [
-        "deleting HorizontalPodAutoscaler iris",
-        "deleting Secret iris-keys",
-    ]
+    steps = applied(target, aks(num_replicas=2, secrets=Secrets()))
+    assert [steps[0], steps[-1]] == ["deleting HorizontalPodAutoscaler iris", "deleting Secret iris-keys"]
     assert api.names == [name for name in ALL if name.split()[0] not in ("HorizontalPodAutoscaler", "Secret")]
 
     target.delete(aks(), lambda step: None)
@@ -95,7 +93,7 @@ def test_a_diff_says_what_would_change_and_no_secret(api: Api, target: Kubernete
 
     found = target.diff(aks(num_replicas=3, secrets=replace(KEYS, primary_key="new-key-of-the-service")))
 
-    assert found["Deployment iris"][0] == "spec.replicas: nothing -> 3"
+    assert found["Deployment iris"][0] == "spec.replicas: 1 -> 3"
     assert found["Secret iris-keys"] == ["data.primaryKey"]
     assert found["HorizontalPodAutoscaler iris"] == ["deleted"]
     assert api.changes == before
@@ -128,6 +126,81 @@ def test_fields_of_another_manager_are_a_conflict_unless_taken(api: Api, target:
     forced.api.close()
 
     assert (api.get("Deployment", "iris") or {})["spec"]["replicas"] == 2
+
+
+def replicas_of(api: Api) -> int:
+    return int((api.get("Deployment", "iris") or {})["spec"]["replicas"])
+
+
+def test_an_autoscaler_takes_over_the_replicas_that_are_there_and_gives_them_back(
+    api: Api, target: KubernetesTarget
+) -> None:
+    applied(target, aks(num_replicas=3))
+
+    assert "spec.replicas" not in str(target.diff(aks()).get("Deployment iris"))
+    applied(target, aks())
+    assert replicas_of(api) == 3
+
+    api.scale("iris", 7)
+    applied(target, aks(environ={"A": "b"}))
+    assert replicas_of(api) == 7
+
+    assert "spec.replicas: 7 -> 2" in target.diff(aks(num_replicas=2))["Deployment iris"]
+    steps = applied(target, aks(num_replicas=2))
+    assert replicas_of(api) == 2
+    assert steps[0] == "deleting HorizontalPodAutoscaler iris"
+
+
+def test_replicas_that_somebody_else_has_set_stay_his(api: Api, target: KubernetesTarget) -> None:
+    applied(target, aks(num_replicas=3))
+    api.scale("iris", 5, "kubectl")
+
+    with pytest.raises(TargetError, match='conflict with "kubectl"'):
+        applied(target, aks(num_replicas=3))
+    applied(target, aks())
+
+    assert replicas_of(api) == 5
+
+
+def test_another_scaler_comes_when_the_one_before_is_gone(api: Api, target: KubernetesTarget) -> None:
+    applied(target, aks())
+    keda = KubernetesTarget(replace(target.cluster, scaling=Scaling("keda")))
+
+    steps = applied(keda, aks())
+    keda.api.close()
+
+    assert steps[0] == "deleting HorizontalPodAutoscaler iris"
+    assert "creating ScaledObject iris" in steps
+
+
+@pytest.mark.parametrize("name", ["iris", "default"])
+def test_an_object_of_others_with_the_services_name_is_not_taken(api: Api, target: KubernetesTarget, name: str) -> None:
+    api.put({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}})
+    service = replace(aks(), name=name)
+
+    with pytest.raises(TargetError, match=f"has another ServiceAccount {name}, which is not this service's"):
+        applied(target, service)
+    assert api.names == [f"ServiceAccount {name}"]
+
+    forced = KubernetesTarget(replace(target.cluster, force=True))
+    applied(forced, service)
+    forced.api.close()
+    assert f"Deployment {name}" in api.names
+
+
+def test_what_a_controller_made_under_the_services_name_is_said(api: Api, target: KubernetesTarget) -> None:
+    owner = {"kind": "Route", "name": "iris", "controller": True}
+    api.put({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "iris", "ownerReferences": [owner]}})
+
+    with pytest.raises(TargetError, match="Service iris in the namespace ml belongs to the Route iris"):
+        applied(target, aks())
+
+
+def test_a_quota_is_not_taken_for_a_missing_right(api: Api, target: KubernetesTarget) -> None:
+    api.full.add("services")
+
+    with pytest.raises(TargetError, match=r"(?s)OutOfQuota: .*exceeded quota.*kubectl describe quota --namespace ml"):
+        applied(target, aks())
 
 
 def test_what_cannot_change_is_said_before_anything_is_applied(api: Api, target: KubernetesTarget) -> None:
@@ -336,6 +409,61 @@ def test_a_rollout_that_takes_too_long_has_failed(api: Api, target: KubernetesTa
     assert target.status(aks()).error == "There is no Deployment of it in the cluster. Deploy it again."
 
 
+def test_a_rollout_with_pods_of_the_revision_before_is_not_over(api: Api, target: KubernetesTarget) -> None:
+    applied(target, aks(num_replicas=2))
+    rolled_out(api, 2)
+    (api.get("Deployment", "iris") or {})["status"]["replicas"] = 3
+
+    assert target.status(aks()).state == "Transitioning"
+
+
+@pytest.mark.parametrize(
+    ("message", "state", "error"),
+    [
+        ('pods "iris-1" is forbidden: exceeded quota: team, requested: pods=1', "Unschedulable", "OutOfQuota: "),
+        ('pods "iris-1" is forbidden: violates PodSecurity "restricted:latest"', "Failed", "FailedCreate: "),
+    ],
+)
+def test_pods_that_the_cluster_does_not_let_be_made_are_told(
+    api: Api, target: KubernetesTarget, message: str, state: str, error: str
+) -> None:
+    applied(target, aks())
+    refused = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message}
+    deployment = api.get("Deployment", "iris") or {}
+    deployment["status"] = {"conditions": [refused, {"type": "Progressing", "reason": "ProgressDeadlineExceeded"}]}
+
+    found = target.status(aks())
+
+    assert (found.state, found.error) == (state, error + message)
+
+
+def test_pods_that_a_cluster_has_changed_are_known_and_those_that_leave_are_not_counted(
+    api: Api, target: KubernetesTarget
+) -> None:
+    applied(target, aks())
+    pod(api, "iris-1", waiting("CrashLoopBackOff", restartCount=9))
+    changed = api.get("Pod", "iris-1") or {}
+    ours = changed["spec"]["containers"][0]
+    changed["spec"] = {"containers": [{"name": "proxy", "image": "p"}, {**ours, "image": "mirror.example/iris:7"}]}
+    assert target.status(aks()).state == "Failed"
+
+    changed["metadata"]["deletionTimestamp"] = "2026-11-21T15:00:00Z"
+    assert target.status(aks()).state == "Transitioning"
+
+
+def test_logs_of_the_others_are_shown_where_one_replica_cannot_be_reached(api: Api, target: KubernetesTarget) -> None:
+    applied(target, aks())
+    for name in ("iris-1", "iris-2"):
+        pod(api, name, {})
+    api.logs["iris-1", False] = "a\n"
+    api.unreachable.add("iris-2")
+
+    first, second = target.logs(aks(), 5).splitlines()
+
+    assert first == "iris-1 a"
+    assert second.startswith("iris-2 (no log: The cluster at ")
+
+
 def test_logs_are_those_of_all_replicas(api: Api, target: KubernetesTarget) -> None:
     applied(target, aks())
     pod(api, "iris-1", {})
@@ -357,6 +485,12 @@ def test_a_plan_is_files_for_kubectl_without_secrets() -> None:
     assert "***" in plan.documents["secret-iris-keys.yaml"]
 
 
+def without_managers(api: Api) -> dict[Any, dict[str, Any]]:
+    for document in api.objects.values():
+        document["metadata"].pop("managedFields")
+    return dict(api.objects)
+
+
 def test_kubectl_makes_the_same_of_the_files(api: Api, target: KubernetesTarget, tmp_path: Path) -> None:
     kubectl = shutil.which("kubectl")
     assert kubectl is not None, "kubectl is missing: https://kubernetes.io/docs/tasks/tools/"
@@ -369,11 +503,11 @@ def test_kubectl_makes_the_same_of_the_files(api: Api, target: KubernetesTarget,
     done = subprocess.run([*command, "-f", str(files)], capture_output=True, text=True, timeout=60, cwd=tmp_path)
 
     assert done.returncode == 0, done.stderr
-    by_kubectl = dict(api.objects)
+    by_kubectl = without_managers(api)
     api.objects.clear()
     api.managers.clear()
     applied(target, service)
-    assert api.objects == by_kubectl
+    assert without_managers(api) == by_kubectl
     assert yaml.safe_load(files.read_text().partition("---")[0])["kind"] == "ConfigMap"
 
 

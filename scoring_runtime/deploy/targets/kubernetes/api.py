@@ -13,7 +13,7 @@ from scoring_runtime.deploy.targets.kubernetes.kinds import place_of
 from scoring_runtime.deploy.targets.kubernetes.labels import MANAGER
 from scoring_runtime.errors import TargetError
 
-__all__ = ["Api", "Forbidden"]
+__all__ = ["Api", "Conflict", "Forbidden"]
 
 SECONDS = 30
 APPLY = {"Content-Type": "application/apply-patch+yaml"}  # JSON is YAML
@@ -82,10 +82,10 @@ class Api:
             [] if answer is None else [{"apiVersion": version, "kind": kind, **one} for one in answer.json()["items"]]
         )
 
-    def apply(self, document: Document, dry_run: bool = False) -> Document:
+    def apply(self, document: Document, dry_run: bool = False, force: bool = False, manager: str = MANAGER) -> Document:
         """As we want it, whatever is there; fields of other managers stay theirs. What the cluster made of it."""
         name = document["metadata"]["name"]
-        query = {"fieldManager": MANAGER, "force": str(self.force).lower()}
+        query = {"fieldManager": manager, "force": str(force or self.force).lower()}
         if dry_run:
             query["dryRun"] = "All"
         place = place_of(document["apiVersion"], document["kind"], self.namespace, name)
@@ -124,6 +124,14 @@ class Forbidden(TargetError):
     """403: the right is missing."""
 
 
+class Conflict(TargetError):
+    """409: fields are managed by others."""
+
+    def __init__(self, message: str, causes: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.causes = causes  # field -> who has it, in the server's words
+
+
 class Waiting(TargetError):
     """400: there is no container yet that could have a log."""
 
@@ -131,17 +139,22 @@ class Waiting(TargetError):
 def refusal(api: Api, what: str, answer: Any) -> TargetError:
     """The server's message, with what to do for those that have a usual cause."""
     try:
-        message = str(answer.json()["message"])
+        said = answer.json()
+        message = str(said["message"])
     except (ValueError, KeyError, TypeError):
-        message = str(answer.text)[:500]
+        said, message = {}, str(answer.text)[:500]
     text = f"The cluster at {api.server} could not {what}: {message}"
     if answer.status_code == 401:
         return TargetError(f"{text}. The login has expired or is wrong: log in again, then: kubectl auth whoami")
+    if answer.status_code == 403 and "exceeded quota" in message:
+        return TargetError(f"OutOfQuota: {text}. See: kubectl describe quota --namespace {api.namespace}")
     if answer.status_code == 403:
         return Forbidden(f"{text}. See: kubectl auth can-i --list --namespace {api.namespace}")
     if answer.status_code == 409:
-        return TargetError(
-            f"{text}. Another one manages these fields; let go of them there, or attach with force=True."
+        causes = (said.get("details") or {}).get("causes") or []
+        return Conflict(
+            f"{text}. Another one manages these fields; let go of them there, or attach with force=True.",
+            {str(one.get("field")): str(one.get("message")) for one in causes},
         )
     if answer.status_code == 404:
         return TargetError(f"{text}. The cluster does not know this kind: its controller is not installed.")

@@ -25,27 +25,43 @@ def state_of(
     bad = worst(pods, logs)
     if bad is not None:
         return Status(bad[0], bad[1], scoring_uri, ready)
+    refused = condition(status, "ReplicaFailure")
+    if refused.get("status") == "True":
+        return Status(*not_made(refused), scoring_uri, ready)
     progressing = condition(status, "Progressing")
     if progressing.get("reason") == "ProgressDeadlineExceeded":
         return Status(FAILED, f"ProgressDeadlineExceeded: {progressing.get('message', '')}", scoring_uri, ready)
     settled = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
-    if settled and status.get("updatedReplicas", 0) >= wanted and status.get("availableReplicas", 0) >= wanted:
+    updated, available = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
+    alone = status.get("replicas", 0) <= updated  # else some of those that are available are of the revision before
+    if settled and alone and updated >= wanted and available >= wanted:
         return Status(HEALTHY, killed_before(pods), scoring_uri, ready)
     if settled and progressing.get("reason") == "NewReplicaSetAvailable" and not ready:
         return Status(UNHEALTHY, "No replica is ready.", scoring_uri, ready)
     return Status(TRANSITIONING, None, scoring_uri, ready)
 
 
+def not_made(refused: Document) -> tuple[str, str]:
+    """The cluster takes no pod: a quota, a policy, a limit. In its own words."""
+    message = refused.get("message", "")
+    if "exceeded quota" in message:
+        return UNSCHEDULABLE, f"OutOfQuota: {message}"
+    return FAILED, f"{refused.get('reason') or 'FailedCreate'}: {message}"
+
+
 def current_pods(template: Document, pods: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of the newest revision: an update's mistakes are its own, not those of what it replaces."""
-    return [pod for pod in pods if fingerprint(pod) == fingerprint(template)]
+    """Of the newest revision: an update's mistakes are its own, not those of what it replaces or what leaves."""
+    wanted = fingerprint(template)
+    return [pod for pod in pods if fingerprint(pod) == wanted and "deletionTimestamp" not in pod["metadata"]]
 
 
 def fingerprint(made: Document) -> tuple[str, str]:
-    """Of a pod, or of what pods are made of; KServe has everything in one."""
+    """Of a pod, or of what pods are made of; KServe has everything in one.
+
+    By annotations: clusters rewrite images, Knative to digests, and put containers of their own first.
+    """
     annotations = made.get("metadata", made).get("annotations", {})
-    image = annotations.get(f"{PREFIX}/image") or made.get("spec", made)["containers"][0]["image"]
-    return annotations.get(f"{PREFIX}/config-hash", ""), image
+    return annotations.get(f"{PREFIX}/config-hash", ""), annotations.get(f"{PREFIX}/image", "")
 
 
 def worst(pods: Sequence[Document], logs: Mapping[str, str]) -> tuple[str, str] | None:

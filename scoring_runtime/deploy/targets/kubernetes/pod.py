@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from scoring_runtime.deploy.targets.container import KEYS_FOLDER, TLS_FOLDER
@@ -11,7 +12,16 @@ if TYPE_CHECKING:
     from scoring_runtime.deploy.targets.container import Container
     from scoring_runtime.deploy.targets.kubernetes.cluster import Cluster
 
-__all__ = ["CONTAINER", "container_document", "pod_template", "port_name"]
+__all__ = [
+    "CONTAINER",
+    "USER",
+    "container_document",
+    "place",
+    "pod_annotations",
+    "pod_template",
+    "port_name",
+    "volumes",
+]
 
 CONTAINER = "inference-server"
 LEAVING_SECONDS = 5  # between "no longer an endpoint" and SIGTERM: time for every proxy to notice
@@ -48,23 +58,29 @@ def pod_template(container: Container, cluster: Cluster, pull_secret: bool) -> D
     }
     if pull_secret:
         spec["imagePullSecrets"] = [{"name": named(container.name, "registry")}]
-    placement = cluster.placement
-    if placement.node_selector:
-        spec["nodeSelector"] = dict(placement.node_selector)
-    tolerations = [dict(one) for one in placement.tolerations]
-    tolerations += [{"key": resource, "operator": "Exists"} for resource in devices(container, cluster)]
-    if tolerations:
-        spec["tolerations"] = tolerations
-    if placement.priority_class:
-        spec["priorityClassName"] = placement.priority_class
+    spec |= place(cluster, devices(container, cluster))
     labels = {**selector(container.name), "app.kubernetes.io/component": "inference-server"}
     return {"metadata": {"labels": labels, "annotations": pod_annotations(container)}, "spec": spec}
 
 
+def place(cluster: Cluster, devices: Mapping[str, str]) -> Document:
+    """On which nodes; those with devices often take only pods that want one."""
+    placement = cluster.placement
+    tolerations = [dict(one) for one in placement.tolerations]
+    tolerations += [{"key": resource, "operator": "Exists"} for resource in devices]
+    said = {
+        "nodeSelector": dict(placement.node_selector),
+        "tolerations": tolerations,
+        "priorityClassName": placement.priority_class,
+    }
+    return {name: value for name, value in said.items() if value}
+
+
 def pod_annotations(container: Container) -> dict[str, str]:
-    """Other configuration, other hash, other pods; and where Prometheus finds the numbers."""
+    """Other configuration, other hash, other pods; the image as we name it; and where Prometheus finds the numbers."""
     return {
         f"{PREFIX}/config-hash": container.config_hash,
+        f"{PREFIX}/image": container.image,
         "prometheus.io/scrape": "true",
         "prometheus.io/scheme": "https" if container.tls else "http",
         "prometheus.io/port": str(container.port),
@@ -150,11 +166,11 @@ def memory(gigabytes: float) -> str:
     return f"{round(gigabytes * 1024)}Mi" if gigabytes % 1 else f"{int(gigabytes)}Gi"
 
 
-def volumes(container: Container) -> list[Document]:
+def volumes(container: Container, mode: int = 0o440) -> list[Document]:
     result: list[Document] = [{"name": "tmp", "emptyDir": {}}]
     for name, files in (("keys", container.keys), ("tls", container.tls)):
         if files:
-            secret = {"secretName": named(container.name, name), "defaultMode": 0o440, "optional": False}
+            secret = {"secretName": named(container.name, name), "defaultMode": mode, "optional": False}
             result.append({"name": name, "secret": secret})
     return result
 

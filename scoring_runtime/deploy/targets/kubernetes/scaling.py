@@ -72,7 +72,8 @@ def behavior(cluster: Cluster) -> Document:
 def scaled_object(service: Service, cluster: Cluster) -> Document:
     """KEDA asks as often as the config says; an HPA every 15 s."""
     deployment = service.deployment
-    pods = f'namespace="{metadata(service, cluster).get("namespace", "default")}",pod=~"{service.name}-.*"'
+    names = f"{service.name}-[a-z0-9]+-[a-z0-9]{{5}}"  # of a Deployment's pods: iris-.* would have those of iris-v2 too
+    pods = f'namespace="{metadata(service, cluster).get("namespace", "default")}",pod=~"{names}"'
     query = f"sum({METRIC}{{{pods}}})"
     return {
         "apiVersion": "keda.sh/v1alpha1",

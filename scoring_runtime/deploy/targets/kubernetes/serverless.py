@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from scoring_runtime.deploy.targets.kubernetes.labels import PREFIX, described, metadata, named
-from scoring_runtime.deploy.targets.kubernetes.pod import container_document, pod_annotations, volumes
+from scoring_runtime.deploy.targets.kubernetes.labels import described, metadata, named
+from scoring_runtime.deploy.targets.kubernetes.pod import USER, container_document, place, pod_annotations, volumes
 from scoring_runtime.deploy.targets.kubernetes.workload import SCHEDULING_SECONDS
 from scoring_runtime.errors import TargetError
 
@@ -35,7 +35,7 @@ def knative_service(service: Service, cluster: Cluster, container: Container) ->
         "containerConcurrency": slots(service),
         "timeoutSeconds": seconds(container),
     }
-    template = {"metadata": {"annotations": {**template_annotations(container), **scale}}, "spec": spec}
+    template = {"metadata": {"annotations": {**pod_annotations(container), **scale}}, "spec": spec}
     return {
         "apiVersion": "serving.knative.dev/v1",
         "kind": "Service",
@@ -56,7 +56,7 @@ def inference_service(service: Service, cluster: Cluster, container: Container) 
         "scaleTarget": max(1, round(slots(service) * utilization(service) / 100)),
         "containerConcurrency": slots(service),
         "timeout": seconds(container),
-        "annotations": template_annotations(container),
+        "annotations": pod_annotations(container),
     }
     return {
         "apiVersion": "serving.kserve.io/v1beta1",
@@ -64,11 +64,6 @@ def inference_service(service: Service, cluster: Cluster, container: Container) 
         "metadata": described(metadata(service, cluster), service),
         "spec": {"predictor": predictor},
     }
-
-
-def template_annotations(container: Container) -> dict[str, str]:
-    """With the image as we name it: Knative gives its pods a digest instead, by which nobody knows them again."""
-    return {**pod_annotations(container), f"{PREFIX}/image": container.image}
 
 
 def pod_spec(service: Service, cluster: Cluster, container: Container) -> Document:
@@ -87,12 +82,19 @@ def pod_spec(service: Service, cluster: Cluster, container: Container) -> Docume
         document[name]["httpGet"].pop("port")
     document["livenessProbe"]["initialDelaySeconds"] = container.probe.initial_delay  # there is no startup probe
     del document["securityContext"]["privileged"]
+    # Knative lets no security context of the pod through, so no fsGroup either: files are for everyone in the pod.
+    document["securityContext"] |= {
+        "runAsNonRoot": True,
+        "runAsUser": USER,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
     result: Document = {
         "serviceAccountName": service.name,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "containers": [document],
-        "volumes": volumes(container),
+        "volumes": volumes(container, 0o444),
+        **place(cluster, {}),
     }
     if service.secrets.registries:
         result["imagePullSecrets"] = [{"name": named(service.name, "registry")}]

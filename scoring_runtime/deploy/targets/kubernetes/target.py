@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from scoring_runtime.deploy.targets.base import FAILED, HEALTHY, TRANSITIONING, Plan, Progress, Status
 from scoring_runtime.deploy.targets.kubernetes.api import Api, Forbidden
+from scoring_runtime.deploy.targets.kubernetes.applying import SCALERS, apply_one, of_controller, refuse_strangers
 from scoring_runtime.deploy.targets.kubernetes.checks import key_of, problems, refused_changes
 from scoring_runtime.deploy.targets.kubernetes.config import hidden
 from scoring_runtime.deploy.targets.kubernetes.differences import differences
@@ -56,7 +58,8 @@ class KubernetesTarget:
         wanted = checked(service, self.cluster)
         result = {}
         for document in wanted:
-            if found := differences(live.get(key_of(document)), self.api.apply(document, dry_run=True)):
+            before = live.get(key_of(document))
+            if found := differences(before, apply_one(self.api, document, before, dry_run=True)):
                 result[title(document)] = found
         for gone in live.keys() - {key_of(document) for document in wanted}:
             result[title(live[gone])] = ["deleted"]
@@ -69,14 +72,20 @@ class KubernetesTarget:
         refused = [text for one in wanted for text in refused_changes(live.get(key_of(one), one), one)]
         if refused:
             raise TargetError(f"{service.name}: the cluster would refuse this update: {'; '.join(refused)}.")
+        refuse_strangers(self.api, service.name, wanted, live)
+        keep = {key_of(document) for document in wanted}
+        gone = [document for key, document in live.items() if key not in keep]
+        # An autoscaler goes first: two must not have the same Deployment, and none one with a fixed number.
+        self.remove([document for document in gone if document["kind"] in SCALERS], progress)
         for document in wanted:
             progress(f"{'changing' if key_of(document) in live else 'creating'} {title(document)}")
-            self.api.apply(document)
-        keep = {key_of(document) for document in wanted}
-        for key, document in live.items():
-            if key not in keep:
-                progress(f"deleting {title(document)}")
-                self.api.delete(document)
+            apply_one(self.api, document, live.get(key_of(document)))
+        self.remove([document for document in gone if document["kind"] not in SCALERS], progress)
+
+    def remove(self, documents: Sequence[Document], progress: Progress) -> None:
+        for document in documents:
+            progress(f"deleting {title(document)}")
+            self.api.delete(document)
 
     def live(self, service: Service) -> list[Document]:
         """All objects of the service that we made, whatever the kind; not those that controllers made of them.
@@ -122,15 +131,22 @@ class KubernetesTarget:
     def logs(self, service: Service, lines: int, init: bool = False) -> str:
         """Of all replicas; each line says of which, where there are several."""
         pods = [pod["metadata"]["name"] for pod in self.pods(service)]
-        texts = {pod: self.api.logs(pod, self.watched.container, lines) for pod in pods}
-        if len(texts) < 2:
-            return "".join(texts.values())
+        if len(pods) < 2:
+            return "".join(self.api.logs(pod, self.watched.container, lines) for pod in pods)
+        texts = {pod: self.log_of(pod, lines) for pod in pods}
         return "".join(f"{pod} {line}\n" for pod, text in texts.items() for line in text.splitlines())
 
+    def log_of(self, pod: str, lines: int) -> str:
+        """Of one of several: the others' are not lost for a node that does not answer."""
+        try:
+            return self.api.logs(pod, self.watched.container, lines)
+        except Forbidden:
+            raise
+        except TargetError as error:
+            return f"(no log: {error})"
+
     def delete(self, service: Service, progress: Progress) -> None:
-        for document in self.live(service):
-            progress(f"deleting {title(document)}")
-            self.api.delete(document)
+        self.remove(self.live(service), progress)
 
     def scoring_uri(self, service: Service) -> str | None:
         """From outside where there is a way in, else inside the cluster."""
@@ -150,10 +166,6 @@ def checked(service: Service, cluster: Cluster) -> list[Document]:
     if found := problems(made):
         raise TargetError(f"{service.name}: a cluster would not run this: {'; '.join(found)}.")
     return made
-
-
-def of_controller(document: Document) -> bool:
-    return any(owner.get("controller") for owner in document["metadata"].get("ownerReferences", []))
 
 
 def title(document: Document) -> str:
