@@ -109,6 +109,10 @@ def _pythons(servers: Sequence[Server], given: Sequence[str]) -> dict[str, Path]
     }
 
 
+def _kept(path: Path) -> dict[str, Any] | None:
+    return json.loads(path.read_text()) if path.exists() else None
+
+
 def _write_out(results: dict[str, Any], options: argparse.Namespace) -> int:
     print(report.text_table(results))
     _save(results, options.json)
@@ -118,7 +122,8 @@ def _write_out(results: dict[str, Any], options: argparse.Namespace) -> int:
         beside = options.report.with_suffix("")
         plots.write(results, beside)
         _save(results, beside / "results.json")
-        options.report.write_text(report.page(results, beside.name))
+        others = (_kept(beside / "images.json"), _kept(beside / "deploy.json"))
+        options.report.write_text(report.page(results, beside.name, *others))
     for failure in results["failures"]:
         print(f"FAILED: {failure}", file=sys.stderr)
     return 1 if results["failures"] else 0

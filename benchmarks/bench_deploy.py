@@ -4,20 +4,23 @@ Method: a new service each time, from a shell command to the answer of POST /sco
 from the moment the command ends. Its Python starts inside of what is measured; the packages are there, as the script
 needs none. Also: the time until callers get the answers of the next version, with `scoring service reload`.
 
-    python benchmarks/bench_deploy.py [rounds]
+    python -m benchmarks.bench_deploy [--rounds 7] [--write docs/benchmarks/deploy.json]
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from pathlib import Path
+
+from benchmarks.deployer_tables import deploy_table
+from benchmarks.machine import describe
 
 SCORING = [sys.executable, "-c", "from scoring_runtime.cli.main import main; main()"]
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -63,14 +66,22 @@ def measure(folder: Path, number: int) -> tuple[float, float]:
     return deployed, reloaded
 
 
-def main(rounds: int) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--write", metavar="FILE", help="keep the results as JSON")
+    arguments = parser.parse_args()
+    machine = describe()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         measure(folder, 0)  # files in the page cache
-        pairs = [measure(folder, number) for number in range(1, rounds + 1)]
-    for what, values in zip(("deploy", "reload"), zip(*pairs, strict=True), strict=True):
-        print(f"{what}: median {statistics.median(values):.2f} s, worst {max(values):.2f} s of {rounds}")
+        pairs = [measure(folder, number) for number in range(1, arguments.rounds + 1)]
+    deploys, reloads = zip(*pairs, strict=True)
+    results = {"machine": machine, "deploy": deploys, "reload": reloads}
+    if arguments.write:
+        Path(arguments.write).write_text(json.dumps(results, indent=1) + "\n")
+    print(deploy_table(results))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 7)
+    main()

@@ -29,6 +29,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.deployer_tables import image_table
 from benchmarks.machine import describe
 from scoring_runtime.deploy import InferenceConfig, Model, Workspace
 from scoring_runtime.deploy.environments.lock import lock
@@ -46,7 +47,6 @@ COPY code /var/azureml-app/code
 USER 1000:1000
 ENTRYPOINT ["python3", "-m", "scoring_runtime"]
 """
-STEPS = ("first", "edit", "push", "push-2")
 
 
 def timed(action: Callable[[], object]) -> float:
@@ -164,21 +164,6 @@ def measured(repeats: int, model_mb: int) -> dict[str, Any]:
     return {"machine": machine, "repeats": repeats, "model_mb": model_mb, "rounds": rounds}
 
 
-def table(results: dict[str, Any]) -> str:
-    """The best (and the worst), in seconds: other work on the machine can only slow a round down."""
-    lines = ["| step | built directly | buildah 1.28 |", "|---|---|---|"]
-    steps = [*STEPS, "first + push", "edit + push-2"]
-    for step in steps:
-        cells = []
-        for rival in ("ours", "buildah"):
-            values = [sum(one[part] for part in step.split(" + ")) for one in results["rounds"][rival]]
-            cells.append(f"{min(values):.2f} s (to {max(values):.2f})")
-        lines.append(f"| {step} | {' | '.join(cells)} |")
-    sizes = [results["rounds"][rival][0]["bytes"] / 1e6 for rival in ("ours", "buildah")]
-    lines.append(f"| compressed layers | {sizes[0]:.1f} MB | {sizes[1]:.1f} MB |")
-    return "\n".join(lines)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
@@ -188,7 +173,7 @@ def main() -> None:
     results = measured(arguments.repeats, arguments.model_mb)
     if arguments.write:
         Path(arguments.write).write_text(json.dumps(results, indent=1) + "\n")
-    print(table(results))
+    print(image_table(results))
 
 
 if __name__ == "__main__":

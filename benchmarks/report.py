@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from benchmarks.deployer_tables import deploy_table, image_table, machine_line
 from benchmarks.figures import LATENESS_LIMIT_MS, spread
 from benchmarks.plots import throughput
 
@@ -19,10 +20,18 @@ SHOWN_VERSIONS = (
     "gunicorn", "uvicorn", "uvloop", "httptools", "orjson", "pysimdjson", "inference-schema", "numpy", "pandas",
 )  # fmt: skip
 
+IMAGES = (
+    "`python -m benchmarks.bench_images`: Debian 12 with Python (171 MB), the server and its packages as wheels that "
+    "lie here, a model of 64 MB, a script; buildah builds the same five layers from a Dockerfile. New folders and an "
+    "empty registry in each round, the two in turn. More about [images](images.md)."
+)
+DEPLOYS = (
+    "`python -m benchmarks.bench_deploy`: a service of this host, from the shell command to the answer, with a warm "
+    "environment; the start of Python is inside. More about [services](services.md)."
+)
+
 ELSEWHERE = """## Measured elsewhere
 
-- [Images](images.md#how-long-it-takes): build, rebuild, push, against buildah on the same input (`bench_images.py`)
-- [Services](services.md): from `scoring deploy` to the first healthy answer, and reloads (`bench_deploy.py`)
 - [Batch](batch.md#speed-and-memory): rows a second against a plain loop (`bench_batch.py`)
 - [Autoscaling](autoscaling.md): a simulation of waiting, cost and nodes (`bench_autoscaler.py`)"""
 
@@ -41,8 +50,11 @@ def ratio(results: Results, work: str, baseline: str) -> float | None:
     return ours.median / theirs.median if ours and theirs else None
 
 
-def page(results: Results, plots_folder: str) -> str:
-    """docs/benchmarks.md; `plots_folder` is where the plots lie, relative to the page."""
+def page(results: Results, plots_folder: str, images: Results | None = None, deploys: Results | None = None) -> str:
+    """docs/benchmarks.md; `plots_folder` is where the plots lie, relative to the page.
+
+    `images` and `deploys` are what bench_images and bench_deploy kept.
+    """
     machine = results["machine"]
     parts = [
         "# Benchmarks",
@@ -79,6 +91,10 @@ def page(results: Results, plots_folder: str) -> str:
     if results["failures"]:
         failures = (f"- {failure}" for failure in results["failures"])
         parts += ["## What failed", "\n".join(failures)]
+    if images:
+        parts += ["## Images", IMAGES, machine_line(images, images["repeats"]), image_table(images)]
+    if deploys:
+        parts += ["## Services", DEPLOYS, machine_line(deploys, len(deploys["deploy"])), deploy_table(deploys)]
     return "\n\n".join([*parts, ELSEWHERE]) + "\n"
 
 

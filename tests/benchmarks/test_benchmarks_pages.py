@@ -85,6 +85,22 @@ def test_a_failure_is_on_the_page(results: dict[str, Any]):
     assert "- echo-json, litserve: answered 500\n" in report.page(results, "benchmarks")
 
 
+def test_the_deployers_times_are_on_the_page(results: dict[str, Any]):
+    rounds = {"first": 20.0, "edit": 0.5, "push": 1.0, "push-2": 0.25, "bytes": 148_500_000.0}
+    slower = {**rounds, "edit": 0.75}
+    images = {"machine": results["machine"], "repeats": 2, "rounds": {"ours": [rounds, slower], "buildah": [rounds]}}
+    deploys = {"machine": results["machine"], "deploy": [0.9, 0.7, 0.8], "reload": [0.5]}
+    page = report.page(results, "benchmarks", images, deploys)
+    for expected in (
+        "The best of 2 rounds, and the worst; 2 cores of Test CPU",
+        "| build after an edit of score.py | 0.50 s (to 0.75) | 0.50 s (to 0.50) |",
+        "| **edited build and push** | 0.75 s (to 1.00) | 0.75 s (to 0.75) |",
+        "| compressed layers | 148.5 MB | 148.5 MB |",
+        "| `scoring deploy`, until the first score is answered | 0.70 s | 0.80 s | 0.90 s |",
+    ):
+        assert expected in page
+
+
 def test_render_writes_page_plots_and_data_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     target = tmp_path / "benchmarks.md"
     assert main(["render", str(RECORDED), "--report", str(target)]) == 0
