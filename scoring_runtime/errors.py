@@ -295,7 +295,7 @@ class BlobCorrupt(DeployError):
     def __init__(self, where: str, sha256: str, what: str) -> None:
         super().__init__(
             f"{where}: the stored file {sha256} is damaged: {what}. Register the same files again, which repairs it, "
-            "or restore blobs/sha256 from a backup."
+            "or restore blobs/sha256 from a backup; of an image's layer remove that file and build it again."
         )
 
 

@@ -160,10 +160,11 @@ def about(model: Model) -> str:
 
 def download_command(arguments: argparse.Namespace) -> None:
     from scoring_runtime.cli.copy_bar import CopyBar
+    from scoring_runtime.deploy.models.download import free_target
 
     model = model_of(arguments)
     if arguments.dry_run:
-        path, said = f"{arguments.target_dir}/{model.record['basename']}", "Would write"
+        path, said = free_target(model.record, arguments.target_dir, arguments.overwrite), "Would write"
     else:
         with CopyBar(sys.stderr, arguments.json) as bar:
             path, said = model.download(arguments.target_dir, arguments.overwrite, progress=bar), "Wrote"

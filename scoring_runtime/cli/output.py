@@ -56,6 +56,14 @@ def guarded(action: Callable[[], int | None]) -> int:
     except ScoringRuntimeError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # of the file system, where nobody closer has said more
+        if isinstance(error, BrokenPipeError):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(
+            f"{where}{error.strerror or error}. Check the path, its permissions, and the free space.", file=sys.stderr
+        )
+        return 2
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 130

@@ -161,6 +161,37 @@ def test_show_names_the_files(scoring: Scoring) -> None:
     assert scoring("show", "-i", "m:1", "--json").document["files"] == model.record["files"]
 
 
+def test_dry_run_of_a_download_is_refused_as_the_download_is(scoring: Scoring) -> None:
+    scoring("register", "-n", "m", "-p", "model.pkl")
+
+    assert scoring("download", "m", "--dry-run") == (
+        2,
+        "",
+        "ModelError: ./model.pkl is there already. Name another folder, or replace it with --overwrite "
+        "(exist_ok=True).\n",
+    )
+
+
+@pytest.mark.parametrize("given", [("m:1", "--version", "2"), ("-i", "m:1", "--version", "2")])
+def test_two_versions_at_once_are_refused(scoring: Scoring, given: tuple[str, ...]) -> None:
+    scoring("register", "-n", "m", "-p", "model.pkl")
+
+    assert "A model: got the id 'm:1', and beside it" in scoring("show", *given).err
+
+
+def test_what_the_file_system_refuses_is_one_message(scoring: Scoring, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> list[str]:
+        raise PermissionError(13, "Permission denied", "/closed")
+
+    monkeypatch.setattr("os.listdir", refused)
+
+    assert scoring("list") == (
+        2,
+        "",
+        "/closed: Permission denied. Check the path, its permissions, and the free space.\n",
+    )
+
+
 def test_download_writes_the_model(scoring: Scoring) -> None:
     scoring("register", "-n", "m", "-p", "model.pkl")
 

@@ -16,8 +16,10 @@ from pathlib import Path
 import pytest
 
 from scoring_runtime.deploy import CondaDependencies, ContainerImage, Image, InferenceConfig, Model, Workspace
+from scoring_runtime.deploy.environments.environment import ContainerRegistry
 from scoring_runtime.deploy.images.image_record import drafted, recorded
 from scoring_runtime.errors import (
+    BlobCorrupt,
     ConfigError,
     DeployError,
     DiskFull,
@@ -26,6 +28,8 @@ from scoring_runtime.errors import (
     ModelError,
     ModelInUse,
     PackagingError,
+    RegistryError,
+    WorkspaceError,
 )
 from tests.deploy.building import contents, layer_names, manifest_of, script_alone, small_base
 from tests.serving import until
@@ -389,6 +393,60 @@ def test_an_image_of_several_platforms_is_an_index(tmp_path: Path, workspace: Wo
     ]
     assert image.record["architecture"] == "amd64,arm64"
     assert [one["platform"] for one in image.record["platforms"]] == ["linux/amd64", "linux/arm64"]
+
+
+def test_a_base_for_a_platform_that_is_not_built_is_refused(tmp_path: Path, workspace: Workspace, base: str) -> None:
+    with pytest.raises(
+        PackagingError, match="A base is named for linux/arm46, which is not built: --platform names none"
+    ):
+        Image.create(workspace, "web", [], script_alone(tmp_path), base=base, bases={"linux/arm46": base})
+
+
+def test_a_base_comes_from_the_registry_that_is_named_for_it(tmp_path: Path, workspace: Workspace) -> None:
+    config = script_alone(tmp_path)
+    assert config.environment is not None
+    config.environment.docker.base_image = "team/base:1"
+    config.environment.docker.base_image_registry = ContainerRegistry("127.0.0.1:1", "me", "hush")
+
+    with pytest.raises(RegistryError, match=r"The registry 127.0.0.1:1 cannot be reached") as caught:
+        Image.create(workspace, "web", [], config)
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("form", ["oci", "oci-archive", "docker-archive"])
+def test_a_damaged_layer_is_not_exported(tmp_path: Path, workspace: Workspace, base: str, form: str) -> None:
+    image = Image.create(workspace, "web", [], script_alone(tmp_path), base=base)
+    blob = Path(workspace.blobs.path(image.record["layers"][-1][7:]))
+    blob.write_bytes(blob.read_bytes()[:-1] + b"x")
+
+    with pytest.raises(BlobCorrupt, match="is damaged: its contents now have the hash"):
+        image.export(str(tmp_path / "out"), form)
+    assert not list(tmp_path.glob("out*")) or not (tmp_path / "out" / "index.json").exists()
+
+
+@pytest.mark.parametrize("form", ["oci", "oci-archive"])
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, workspace: Workspace, base: str, form: str) -> None:
+    image = Image.create(workspace, "web", [], script_alone(tmp_path), base=base)
+
+    with pytest.raises(PackagingError, match=r"/proc/none/out cannot be written: .* Name another place"):
+        image.export("/proc/none/out", form)
+
+
+@pytest.mark.parametrize("verb", ["create", "add_tags", "delete", "pull"])
+def test_a_workspace_that_cannot_be_written_is_named(tmp_path: Path, base: str, verb: str) -> None:
+    made = Workspace(str(tmp_path / "made"))
+    image = Image.create(made, "web", [], script_alone(tmp_path), base=base)
+    image.export(str(tmp_path / "layout"))
+    image.workspace = Workspace(f"{base}/none")  # below a file
+    verbs = {
+        "create": lambda: Image.create(image.workspace, "web", [], script_alone(tmp_path), base=base),
+        "add_tags": lambda: image.add_tags({"a": "b"}),
+        "delete": image.delete,
+        "pull": lambda: Image.pull(image.workspace, str(tmp_path / "layout")),
+    }
+
+    with pytest.raises(WorkspaceError, match=r"none cannot be written: .*Not a directory. Check its permissions"):
+        verbs[verb]()
 
 
 def test_the_base_must_have_one_of_the_pythons_of_a_range(tmp_path: Path, workspace: Workspace, base: str) -> None:

@@ -636,3 +636,9 @@ def test_a_records_number_can_be_replaced_but_not_brought_back(ws: Workspace) ->
     with pytest.raises(FileNotFoundError):
         records.replace("web", 1, {"state": "Failed"})
     assert records.names() == []
+
+
+@pytest.mark.parametrize("version", ["1", 1.5, True])
+def test_a_version_is_a_whole_number(tmp_path: Path, version: Any) -> None:
+    with pytest.raises(ModelError, match=f"A model's version: expected a whole number, such as 1, got {version!r}"):
+        Model(Workspace(str(tmp_path)), "m", version=version)

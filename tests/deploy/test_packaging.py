@@ -203,12 +203,40 @@ def test_link_is_followed(workspace: Workspace, source: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("target", "said"),
-    [("nowhere", "No such file or directory"), (".", "is a link to a folder that it lies in")],
+    [
+        ("nowhere", "No such file or directory"),
+        ("link", "Too many levels of symbolic"),
+        (".", "is a link to a folder that it lies in"),
+    ],
 )
 def test_link_that_cannot_be_followed_is_refused(workspace: Workspace, source: Path, target: str, said: str) -> None:
     (source / "link").symlink_to(target)
 
     with pytest.raises(PackagingError, match=said):
+        context_of(workspace, source)
+
+
+def test_name_that_no_document_can_hold_is_refused(workspace: Workspace, source: Path) -> None:
+    Path(os.fsdecode(os.fsencode(source) + b"/caf\xe9.txt")).write_text("x")
+
+    with pytest.raises(PackagingError, match=r"'.*caf\\udce9.txt': the name is not UTF-8. Rename the file"):
+        context_of(workspace, source)
+
+
+def test_folder_that_cannot_be_read_is_named(
+    workspace: Workspace, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (source / "closed").mkdir()
+    real = os.listdir
+
+    def listdir(path: str) -> list[str]:  # for root every folder is open
+        if path.endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "listdir", listdir)
+
+    with pytest.raises(PackagingError, match=r"closed cannot be read: Permission denied. Make it readable"):
         context_of(workspace, source)
 
 

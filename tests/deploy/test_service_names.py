@@ -117,6 +117,7 @@ def test_inference_config_is_recorded_with_whole_paths_and_without_passwords(
         "runtime": "python",
         "condaFile": str(tmp_path / "conda.yml"),
         "baseImage": "base:1",
+        "baseImageRegistry": {"address": "reg.example"},
     }
     assert registries_of(config) == {"reg.example": ("me", "hush")}
 

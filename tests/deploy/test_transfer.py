@@ -20,7 +20,7 @@ from scoring_runtime.deploy.images.oci import Descriptor, Platform
 from scoring_runtime.deploy.images.references import Reference
 from scoring_runtime.deploy.images.sbom import SBOM_TYPE
 from scoring_runtime.deploy.images.transfer import Pushed, attach, pull, push
-from scoring_runtime.errors import PackagingError
+from scoring_runtime.errors import BlobCorrupt, PackagingError
 from tests.containers import LocalRegistry, running_registry
 from tests.deploy.building import script_alone, small_base
 
@@ -65,6 +65,14 @@ def test_only_what_is_missing_is_sent(both: Image, registry: LocalRegistry, tmp_
     assert (count, first.sent_bytes > 1000) == (7, True)  # bases, descriptions and configurations of two, code of both
     assert again == Pushed(0, 0, 0, count)
     assert elsewhere == Pushed(0, 0, count, 0)
+
+
+def test_a_damaged_layer_is_named_and_not_the_registry(both: Image, registry: LocalRegistry) -> None:
+    blob = Path(both.workspace.blobs.path(both.record["layers"][-1][7:]))
+    blob.write_bytes(blob.read_bytes()[:-1] + b"x")
+
+    with pytest.raises(BlobCorrupt, match="is damaged: its contents now have the hash"):
+        pushed(both, registry, "damaged/image:1")
 
 
 def test_a_base_of_the_same_registry_is_mounted(registry: LocalRegistry, tmp_path: Path) -> None:

@@ -49,20 +49,27 @@ def walk(folder: str, prefix: str, above: frozenset[str]) -> Iterator[CodeFile]:
     real = os.path.realpath(folder)
     if real in above:
         raise PackagingError(f"{folder} is a link to a folder that it lies in. Remove the link.")
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name in LEFT_OUT or entry.name.endswith(".pyc"):
-                continue
-            if entry.is_dir():
-                yield from walk(entry.path, f"{prefix}{entry.name}/", above | {real})
-            else:
-                yield code_file(entry.path, prefix + entry.name)
+    try:
+        names = os.listdir(folder)
+    except OSError as error:
+        raise PackagingError(f"{folder} cannot be read: {error.strerror}. Make it readable, or remove it.") from None
+    for name in names:
+        if name in LEFT_OUT or name.endswith(".pyc"):
+            continue
+        path = os.path.join(folder, name)
+        if os.path.isdir(path):
+            yield from walk(path, f"{prefix}{name}/", above | {real})
+        else:
+            yield code_file(path, prefix + name)
 
 
 def code_file(source: str, path: str) -> CodeFile:
     """Raises PackagingError where there is no readable plain file."""
     try:
+        path.encode()
         found = os.stat(source)
+    except UnicodeEncodeError:
+        raise PackagingError(f"{source!r}: the name is not UTF-8. Rename the file.") from None
     except OSError as error:
         raise PackagingError(f"{source} cannot be packaged: {error.strerror}. Remove it, or repair the link.") from None
     if not stat.S_ISREG(found.st_mode):

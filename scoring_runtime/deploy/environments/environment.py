@@ -70,6 +70,11 @@ class ContainerRegistry:
         values = {"address": self.address, "username": self.username, "password": self.password}
         return {name: value for name, value in values.items() if value}
 
+    def full_name(self, image: str) -> str:
+        """Of an image that may be named without the address."""
+        address = (self.address or "").removeprefix("https://").rstrip("/")
+        return f"{address}/{image}" if address and not image.startswith(f"{address}/") else image
+
 
 @dataclass
 class PythonSection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from scoring_runtime.deploy.environments.environment import ContainerRegistry
 from scoring_runtime.deploy.environments.inference_config import InferenceConfig
 
 __all__ = ["document_of_config", "registries_of"]
@@ -32,13 +33,20 @@ def document_of_config(config: InferenceConfig) -> dict[str, Any]:
     for key in IN_FOLDER:
         if document[key] and not home:
             document[key] = os.path.abspath(document[key])
+    if config.base_image_registry:
+        document["baseImageRegistry"] = address_of(config.base_image_registry)
     if config.environment is not None:
         environment = config.environment.to_document()
-        environment["docker"].pop("baseImageRegistry", None)
+        environment["docker"]["baseImageRegistry"] = address_of(config.environment.docker.base_image_registry)
         file = environment["python"]["condaDependenciesFile"]
         environment["python"]["condaDependenciesFile"] = file and os.path.abspath(file)
         document["environment"] = without_nulls(environment)
     return without_nulls(document)
+
+
+def address_of(registry: ContainerRegistry) -> dict[str, str] | None:
+    """The registry without the login."""
+    return {"address": registry.address} if registry.address else None
 
 
 def registries_of(config: InferenceConfig) -> dict[str, tuple[str, str]]:

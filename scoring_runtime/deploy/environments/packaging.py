@@ -101,7 +101,7 @@ def build_context(
         models=packaged,
         environ=environ,
         requirements=requirements,
-        base_image=docker.base_image or "",
+        base_image=docker.base_image_registry.full_name(docker.base_image) if docker.base_image else "",
         base_registry=docker.base_image_registry.as_mapping(),
         variant=variant_of(inference_config, environ),
         base_dockerfile=docker.base_dockerfile or "",

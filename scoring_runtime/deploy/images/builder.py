@@ -87,6 +87,12 @@ def build(workspace: Workspace, adding: Adding, order: BuildOrder, progress: Pro
             "This image needs a Dockerfile (conda packages, a Dockerfile of its own, or more steps), which is not "
             "built directly. Use --engine docker, podman or buildah, or Model.package(generate_dockerfile=True)."
         )
+    strays = sorted(order.bases.keys() - set(map(str, order.platforms)))
+    if strays:
+        raise PackagingError(
+            f"A base is named for {', '.join(strays)}, which is not built: --platform names "
+            f"{', '.join(map(str, order.platforms)) or 'none'}. Name both alike, such as linux/arm64."
+        )
     seconds = epoch()
     made: list[Layer] = []
     layers: dict[str, int] = {}

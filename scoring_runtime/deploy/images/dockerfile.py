@@ -41,9 +41,7 @@ def base_of(context: BuildContext) -> str:
     if context.base_dockerfile:
         return ""
     if context.base_image:
-        address = context.base_registry.get("address", "")
-        named = context.base_image
-        return named if not address or named.startswith(f"{address}/") else f"{address}/{named}"
+        return context.base_image
     if context.variant == "cpu":
         system = "debian:12-slim" if context.requirements.conda else f"python:{python_of(context)}-slim-bookworm"
         return f"docker.io/library/{system}"

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from scoring_runtime.deploy.images.builder import Built
 from scoring_runtime.deploy.models.model_record import texts
+from scoring_runtime.deploy.workspaces.disk import make_place
 from scoring_runtime.deploy.workspaces.locks import free, locked
-from scoring_runtime.durable import make_folder
-from scoring_runtime.errors import DeployError, ImageNotFound, ModelNotFound
+from scoring_runtime.errors import DeployError, ImageNotFound, ModelNotFound, WorkspaceError
 
 if TYPE_CHECKING:
     from scoring_runtime.deploy.workspaces.records import Document
@@ -93,7 +93,7 @@ def recorded(workspace: Workspace, name: str, draft: Document) -> Iterator[tuple
     Whoever reads it meanwhile can see by a lock whether the builder lives.
     """
     home = workspace.path("images", ".building")
-    make_folder(home)
+    make_place(workspace.folder, home)
     build = uuid.uuid4().hex
     mark = os.path.join(home, build)
     records = workspace.records("images")
@@ -148,8 +148,11 @@ def builds(workspace: Workspace, build: str) -> bool:
     mark = workspace.path("images", ".building", build)
     if not os.path.exists(mark):
         return False
-    with free(mark) as alone:
-        return not alone
+    try:
+        with free(mark) as alone:
+            return not alone
+    except WorkspaceError:  # another user builds
+        return True
 
 
 def missing(workspace: Workspace, what: str) -> ImageNotFound:

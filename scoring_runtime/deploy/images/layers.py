@@ -25,6 +25,7 @@ __all__ = ["Entry", "Layer", "entries_below", "epoch", "find_in_layer", "write_l
 BLOCK = 512
 CHUNK = 1 << 20
 EPOCH = 315532800  # 1980-01-01, the earliest that zip files can say
+LATEST = 253402300799  # the end of the year 9999, the latest that documents can say
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,10 @@ class Entry:
 def epoch(environ: Mapping[str, str] = os.environ) -> int:
     """The date of everything: SOURCE_DATE_EPOCH, as reproducible builds have it, else one for all."""
     text = environ.get("SOURCE_DATE_EPOCH", "")
-    if text and not text.isdigit():
-        raise PackagingError(f"SOURCE_DATE_EPOCH: expected seconds since 1970, got {text!r}. Unset it, or correct it.")
+    if text and not (text.isascii() and text.isdigit() and int(text) <= LATEST):
+        raise PackagingError(
+            f"SOURCE_DATE_EPOCH: expected seconds since 1970, {LATEST} at most, got {text!r}. Unset it, or correct it."
+        )
     return int(text) if text else EPOCH
 
 

@@ -5,14 +5,16 @@ A docker archive of ours is an OCI archive with a manifest.json for docker besid
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
 import shutil
 import tarfile
 import uuid
-from collections.abc import Iterable, Sequence
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
 from scoring_runtime.deploy.images.image_graph import every_blob, read_document
 from scoring_runtime.deploy.images.oci import Descriptor, Document, encoded, index_document, is_index
@@ -108,12 +110,13 @@ def write_layout(blobs: Blobs, descriptor: Descriptor, folder: str, name: str = 
     if os.path.isdir(folder) and os.listdir(folder) and not os.path.exists(os.path.join(folder, "oci-layout")):
         raise PackagingError(f"{folder} holds other files than an OCI layout. Name another folder, or empty it.")
     store = os.path.join(folder, "blobs", "sha256")
-    os.makedirs(store, exist_ok=True)
+    with named_place(folder):
+        os.makedirs(store, exist_ok=True)
     for one in every_blob(blobs, descriptor):
         target = os.path.join(store, one.digest[7:])
         if not os.path.exists(target):
             with room_for(folder, one.size):
-                copy_or_link(blobs.path(one.digest[7:]), target)
+                copy_or_link(blobs, one.digest[7:], target)
     sync_folder(store)
     write_file(os.path.join(folder, "oci-layout"), LAYOUT)
     index = os.path.join(folder, "index.json")
@@ -126,8 +129,11 @@ def write_layout(blobs: Blobs, descriptor: Descriptor, folder: str, name: str = 
     write_file(index, encoded({**index_document([]), "manifests": [*kept, entry]}))
 
 
-def copy_or_link(source: str, target: str) -> None:
-    """Blobs never change, so that a second name is as good as a copy."""
+def copy_or_link(blobs: Blobs, sha256: str, target: str) -> None:
+    """Blobs never change, so that a second name is as good as a copy. Raises BlobCorrupt."""
+    for _ in blobs.chunks(sha256):
+        pass
+    source = blobs.path(sha256)
     try:
         os.link(source, target)
     except OSError:  # another file system
@@ -149,16 +155,55 @@ def write_archive(blobs: Blobs, descriptor: Descriptor, path: str, name: str = "
     temporary = f"{path}.{uuid.uuid4().hex[:12]}.tmp"
     try:
         needed = sum(one.size for one in found)
-        with room_for(path, needed), tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar:
+        with room_for(path, needed), open_tar(temporary, path) as tar:
             for one in sorted({blob.digest[7:]: blob for blob in found}.values(), key=lambda blob: blob.digest):
-                with open(blobs.path(one.digest[7:]), "rb") as file:
-                    tar.addfile(member(f"blobs/sha256/{one.digest[7:]}", one.size), file)
+                with closing(Whole(blobs, one.digest[7:])) as file:
+                    tar.addfile(member(f"blobs/sha256/{one.digest[7:]}", one.size), cast("IO[bytes]", file))
+                    file.finish()
             for title, content in documents.items():
                 tar.addfile(member(title, len(content)), io.BytesIO(content))
-        os.replace(temporary, path)
+        with named_place(path):
+            os.replace(temporary, path)
     finally:
         if os.path.exists(temporary):
             os.unlink(temporary)
+
+
+def open_tar(temporary: str, path: str) -> tarfile.TarFile:
+    with named_place(path):
+        return tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT)
+
+
+@contextmanager
+def named_place(path: str) -> Iterator[None]:
+    """Raises PackagingError where nothing can be written, but for a disk that is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        raise PackagingError(f"{path} cannot be written: {error.strerror}. Name another place.") from None
+
+
+class Whole:
+    """A blob as tarfile reads one; finish() raises BlobCorrupt if it was not what it should be."""
+
+    def __init__(self, blobs: Blobs, sha256: str) -> None:
+        self.chunks = blobs.chunks(sha256)
+        self.rest = b""
+
+    def read(self, size: int) -> bytes:
+        while len(self.rest) < size and (chunk := next(self.chunks, b"")):
+            self.rest += chunk
+        result, self.rest = self.rest[:size], self.rest[size:]
+        return result
+
+    def finish(self) -> None:
+        for _ in self.chunks:
+            pass
+
+    def close(self) -> None:
+        self.chunks.close()
 
 
 def member(name: str, size: int) -> tarfile.TarInfo:

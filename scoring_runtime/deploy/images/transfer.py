@@ -28,6 +28,7 @@ from scoring_runtime.deploy.images.oci import (
     is_index,
 )
 from scoring_runtime.durable import make_folder, write_file
+from scoring_runtime.errors import RegistryError
 
 if TYPE_CHECKING:
     from scoring_runtime.deploy.workspaces.blobs import Adding, Blobs
@@ -114,7 +115,12 @@ def push_blob(blobs: Blobs, one: Descriptor, repository: Repository, places: Pla
     source = places.known.get(one.digest)
     if source and source != repository.reference.repository and repository.mount(one.digest, source):
         return "mounted"
-    repository.upload(one.digest, blobs.path(one.digest[7:]), one.size, meter)
+    try:
+        repository.upload(one.digest, blobs.path(one.digest[7:]), one.size, meter)
+    except (RegistryError, OSError):
+        for _ in blobs.chunks(one.digest[7:]):  # if it is damaged, that is why it was refused
+            pass
+        raise
     return "sent"
 
 

@@ -12,22 +12,14 @@ from scoring_runtime.deploy.workspaces.blobs import Blobs
 from scoring_runtime.deploy.workspaces.disk import check_space, named_disk_errors
 from scoring_runtime.errors import ModelError
 
-__all__ = ["download_to"]
+__all__ = ["download_to", "free_target"]
 
 
 def download_to(
     blobs: Blobs, record: dict[str, Any], target_dir: str, replace: bool = False, progress: Progress | None = None
 ) -> str:
     """The path of the file or folder, which keeps the name it was registered with. Raises ModelError, BlobCorrupt."""
-    inside("", record["basename"])
-    target = os.path.join(target_dir, record["basename"])
-    if os.path.lexists(target):
-        if not replace:
-            raise ModelError(f"{target} is there already. Name another folder, or replace it with exist_ok=True.")
-        if os.path.isdir(target) != (record["kind"] == "folder"):
-            raise ModelError(
-                f"{target} is there, and is not a {record['kind']} like the model {record['id']}. Move it."
-            )
+    target = free_target(record, target_dir, replace)
     with named_disk_errors(target_dir, record["size"]):
         os.makedirs(target_dir, exist_ok=True)
         check_space(target_dir, record["size"])
@@ -38,6 +30,22 @@ def download_to(
             move_in(record, staging, target)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+    return target
+
+
+def free_target(record: dict[str, Any], target_dir: str, replace: bool) -> str:
+    """Where it will lie. Raises ModelError if something is there that stays."""
+    inside("", record["basename"])
+    target = os.path.join(target_dir, record["basename"])
+    if os.path.lexists(target):
+        if not replace:
+            raise ModelError(
+                f"{target} is there already. Name another folder, or replace it with --overwrite (exist_ok=True)."
+            )
+        if os.path.isdir(target) != (record["kind"] == "folder"):
+            raise ModelError(
+                f"{target} is there, and is not a {record['kind']} like the model {record['id']}. Move it."
+            )
     return target
 
 

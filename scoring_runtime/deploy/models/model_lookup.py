@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from scoring_runtime.deploy.models.model_record import Filter, check_name, matches, split_id
-from scoring_runtime.errors import ModelNotFound
+from scoring_runtime.errors import ModelError, ModelNotFound
 
 if TYPE_CHECKING:
     from scoring_runtime.deploy.workspaces.records import Document
@@ -26,8 +26,13 @@ def found(
     model_framework: str | None,
 ) -> Document:
     """The version that is named, else the newest one that the filters take. Raises ModelNotFound."""
+    if version is not None and (isinstance(version, bool) or not isinstance(version, int)):
+        raise ModelError(f"A model's version: expected a whole number, such as 1, got {version!r}.")
     if id is not None:
-        name, version = split_id(id)
+        named = split_id(id)
+        if version not in (None, named[1]) or (name is not None and ":" not in name and name != named[0]):
+            raise ModelError(f"A model: got the id {id!r}, and beside it {name or ''}:{version or ''}. Name it once.")
+        name, version = named
     if name is not None and version is not None:
         document = read_model(workspace, check_name(name), int(version))
         if document is None:

@@ -12,11 +12,12 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
+from scoring_runtime.deploy.workspaces.disk import make_place
 from scoring_runtime.deploy.workspaces.locks import free, locked
 from scoring_runtime.deploy.workspaces.storage import Storage
 from scoring_runtime.durable import make_folder, sync_folder
@@ -107,7 +108,7 @@ class Blobs:
         except FileNotFoundError:
             raise BlobCorrupt(self.storage.where, sha256, "it is missing") from None
 
-    def chunks(self, sha256: str, told: Told = untold) -> Iterator[bytes]:
+    def chunks(self, sha256: str, told: Told = untold) -> Generator[bytes]:
         """Raises BlobCorrupt, when all has been read, if it is not what it was."""
         digest = hashlib.sha256()
         with self.open(sha256) as file:
@@ -145,9 +146,9 @@ class Blobs:
         removed when the next one enters. Not to be entered again within; do not hold the workspace's lock on entering.
         """
         home, lock = self.storage.path("blobs", "adding"), self.storage.path("blobs", "lock")
-        make_folder(self.path())
-        make_folder(home)
-        if os.listdir(home):
+        make_place(self.storage.where, self.path())
+        make_place(self.storage.where, home)
+        if self.storage.listed("blobs", "adding"):
             self.collect()
         folder = os.path.join(home, uuid.uuid4().hex[:12])
         try:

@@ -7,9 +7,10 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from scoring_runtime.durable import make_folder
 from scoring_runtime.errors import DiskFull, WorkspaceError
 
-__all__ = ["check_space", "named_disk_errors", "room_for"]
+__all__ = ["check_space", "make_place", "named_disk_errors", "room_for"]
 
 
 def check_space(folder: str, needed: int) -> None:
@@ -28,6 +29,12 @@ def named_disk_errors(folder: str, needed: int = 0) -> Iterator[None]:
             raise DiskFull(folder, needed) from None
         where = f"{error.filename}: " if error.filename else ""
         raise WorkspaceError(f"{folder} cannot be written: {where}{error.strerror}. Check its permissions.") from None
+
+
+def make_place(workspace: str, folder: str) -> None:
+    """A folder in the workspace. Raises DiskFull and WorkspaceError."""
+    with named_disk_errors(workspace):
+        make_folder(folder)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO
 
 from scoring_runtime.errors import WorkspaceError
 
@@ -20,7 +21,7 @@ def locked(path: str, wait_seconds: float = 60.0, shared: bool = False) -> Itera
     """Hold the file's lock. The folder must be there. Raises WorkspaceError when it is not free in time."""
     mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     deadline = time.monotonic() + wait_seconds
-    with open(path, "ab") as file:
+    with opened(path) as file:
         while not taken(file.fileno(), mode):
             if time.monotonic() > deadline:
                 raise WorkspaceError(
@@ -31,10 +32,19 @@ def locked(path: str, wait_seconds: float = 60.0, shared: bool = False) -> Itera
         yield
 
 
+def opened(path: str) -> IO[bytes]:
+    try:
+        return open(path, "ab")
+    except OSError as error:
+        raise WorkspaceError(
+            f"{path} cannot be written: {error.strerror}. Check its permissions, and its owner."
+        ) from None
+
+
 @contextmanager
 def free(path: str) -> Iterator[bool]:
     """Hold the file's lock if nobody else does; says whether."""
-    with open(path, "ab") as file:
+    with opened(path) as file:
         yield taken(file.fileno(), fcntl.LOCK_EX)
 
 

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from scoring_runtime.deploy.workspaces.disk import make_place
 from scoring_runtime.deploy.workspaces.locks import locked
 from scoring_runtime.deploy.workspaces.storage import Storage
-from scoring_runtime.durable import make_folder, sync_folder, write_file
+from scoring_runtime.durable import sync_folder, write_file
 from scoring_runtime.errors import WorkspaceError
 
 __all__ = ["Document", "Records"]
@@ -97,7 +98,7 @@ class Records:
     def writing(self, name: str) -> Iterator[None]:
         """One writer a name. What one left that was killed is in nobody's way: it is removed."""
         folder = self.storage.path(self.kind, name)
-        make_folder(folder)
+        make_place(self.storage.where, folder)
         with locked(os.path.join(folder, "lock")):
             for entry in os.listdir(folder):
                 if entry.endswith(".tmp"):

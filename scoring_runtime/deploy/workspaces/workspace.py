@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from scoring_runtime.deploy.workspaces.blobs import Blobs
+from scoring_runtime.deploy.workspaces.disk import make_place
 from scoring_runtime.deploy.workspaces.locks import locked
 from scoring_runtime.deploy.workspaces.records import Records
 from scoring_runtime.deploy.workspaces.storage import Folder, storage_at
@@ -171,7 +172,7 @@ class Workspace:
         self.check_writable("a change")
         depths: dict[str, int] = held.__dict__
         if not depths.get(self.folder):
-            make_folder(self.folder)
+            make_place(self.folder, self.folder)
             with locked(self.path("lock"), wait_seconds):
                 depths[self.folder] = 1
                 try:
