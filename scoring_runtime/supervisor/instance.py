@@ -27,6 +27,7 @@ class Instance:
 
     def __init__(self, spec: dict[str, Any], public: socket.socket) -> None:
         self.spec = spec
+        self.public = public
         self.generation: str = spec["generation"]
         self.born = time.monotonic()
         self.ready_at = 0.0

@@ -115,20 +115,38 @@ class Supervisor:
     def start(self, spec: dict[str, Any]) -> None:
         self.start_at = 0.0
         self.unsaved = True
+        public = self.public
         try:
-            if self.public is None:
-                self.public = listen(self.port)
-            self.starting = Instance(spec, self.public)
+            public = self.socket_for(int(spec.get("port") or self.port))
+            self.starting = Instance(spec, public)
         except (
             OSError,
             ValueError,
             subprocess.SubprocessError,
         ) as error:  # the interpreter is gone, no memory, the port is taken now
+            self.drop(public)
             self.say(f"cannot start generation {spec['generation']}: {error}")
             self.give_up(spec["generation"], f"{type(error).__name__}: {error}")
             return
         self.poll.register(self.starting.output, select.POLLIN)
         self.say(f"started generation {spec['generation']} with pid {self.starting.process.pid}")
+
+    def socket_for(self, port: int) -> socket.socket:
+        """The service's own, or one on the port that it is going to move to. Raises OSError."""
+        if self.public is not None and port == self.port:
+            return self.public
+        try:
+            return listen(port)
+        except OSError as error:
+            raise OSError(
+                f"Cannot listen on 127.0.0.1:{port}: {error.strerror}. Choose another port, or end the process that "
+                f"holds it (ss -ltnp 'sport = :{port}')."
+            ) from None
+
+    def drop(self, public: socket.socket | None) -> None:
+        """Close a socket that is not the service's."""
+        if public is not None and public is not self.public:
+            public.close()
 
     def watch_start(self, one: Instance) -> None:
         if one.probe.advance(one.health_port):
@@ -137,6 +155,9 @@ class Supervisor:
             before, self.current, self.starting = self.current, one, None
             self.good = one.spec
             self.unsaved = True
+            before_that, self.public = self.public, one.public
+            self.port = one.public.getsockname()[1]
+            self.drop(before_that)
             if before is not None:
                 self.dismiss(before)
         elif time.monotonic() - one.born > float(one.spec.get("ready_seconds") or 300):
@@ -169,6 +190,7 @@ class Supervisor:
             else:
                 self.current = None
                 self.crashed(one, status)
+            self.drop(one.public)
             one.close()
 
     def start_failed(self, one: Instance, status: int | None) -> None:

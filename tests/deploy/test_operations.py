@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -23,7 +24,7 @@ from scoring_runtime.deploy.targets.local import LocalHost
 from scoring_runtime.errors import ConfigError, DeployError, ServiceBusy, ServiceFailed, TargetError
 from scoring_runtime.supervisor.files import is_held, read_state
 from tests.deploy.local_services import BROKEN, VERSIONED, Load, deployed, script, workspace_at
-from tests.serving import ROOT, alive, until
+from tests.serving import ROOT, alive, free_port, until
 
 SLOW = "import time\ndef init(): time.sleep(30)\ndef run(raw_data): return 2\n"
 
@@ -317,6 +318,47 @@ def test_keys_can_be_replaced_under_load(workspace: Workspace, tmp_path: Path) -
 def status_with(service: Webservice, key: str) -> int:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     return httpx.post(str(service.scoring_uri), content="{}", headers=headers).status_code
+
+
+def test_keys_of_an_update_come_into_force_with_it(workspace: Workspace, tmp_path: Path) -> None:
+    service = deployed(workspace, tmp_path / "src", VERSIONED.format(version=1), auth_enabled=True)
+    before = service.get_keys()
+    with Load(str(service.scoring_uri), before[0]) as load:
+        load.more(5)
+        with pytest.raises(ServiceFailed):
+            service.update([], script(tmp_path / "bad", BROKEN), primary_key="a-key-of-what-fails", wait=True)
+        load.more(5)
+        assert (load.failures, service.get_keys(), service.run("{}")) == ([], before, 1)
+
+    service.update(primary_key="a-key-of-what-works", wait=True)
+
+    assert service.get_keys() == ("a-key-of-what-works", before[1])
+    assert service.run("{}") == 1
+    assert not os.path.exists(service.folder.path("next.json"))
+    for key, status in ((before[0], 401), (before[1], 200), ("a-key-of-what-works", 200)):
+        headers = {"Authorization": f"Bearer {key}"}
+        assert httpx.post(str(service.scoring_uri), content="{}", headers=headers).status_code == status
+
+
+def test_update_with_another_port_moves_the_service(workspace: Workspace, tmp_path: Path) -> None:
+    service = deployed(workspace, tmp_path / "src", VERSIONED.format(version=1))
+    before, port = service.port, free_port()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        with pytest.raises(ServiceFailed, match=rf"Cannot listen on 127\.0\.0\.1:{number}: .* Choose another port"):
+            service.update(port=number, wait=True)
+        assert (service.port, service.run("{}")) == (before, 1)
+
+    service.update(port=port, wait=True)
+
+    assert (service.port, service.run("{}")) == (port, 1)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.1:{before}/")
+    os.kill(run_state(service)["current"]["pid"], signal.SIGKILL)
+    until(lambda: run_state(service)["restarts"] == 1 and service.state == "Healthy")
+    assert (service.port, service.run("{}")) == (port, 1)
+    service.reload(wait=True)
+    assert service.port == port
 
 
 def test_tokens_let_callers_in(workspace: Workspace, tmp_path: Path) -> None:

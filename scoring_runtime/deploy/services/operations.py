@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from scoring_runtime.deploy.services.scoring_client import wait_for_key
 from scoring_runtime.deploy.services.service import Service
 from scoring_runtime.deploy.services.service_folder import ServiceFolder, pending_of
 from scoring_runtime.deploy.services.service_image import with_image, with_planned_image
@@ -135,7 +136,10 @@ def settled(folder: ServiceFolder, progress: Progress) -> dict[str, Any]:
 
 def close(folder: ServiceFolder, service: Service, status: Status, progress: Progress) -> None:
     if status.state == HEALTHY:
+        others = folder.staged(service.revision)
         folder.write_state(service.revision, None, None)
+        if others and service.auth == "key" and service.compute_type == "local" and status.scoring_uri:
+            wait_for_key(status.scoring_uri, others.primary_key)
         folder.prune(service.revision)
     else:
         undo(folder, service, status.error or "no reason is known", progress)

@@ -14,7 +14,7 @@ from scoring_runtime.deploy.targets.table import target_of
 from scoring_runtime.errors import ServiceFailed
 
 if TYPE_CHECKING:
-    from scoring_runtime.deploy.services.service import Service
+    from scoring_runtime.deploy.services.service import Secrets, Service
     from scoring_runtime.deploy.services.service_folder import ServiceFolder
     from scoring_runtime.deploy.workspaces.workspace import Workspace
 
@@ -37,7 +37,8 @@ class Credentials:
         service = self.service
         if service.auth != "key":
             raise ServiceFailed(f"{self.name} has no keys: its auth is {service.auth!r}. Update it with auth_enabled.")
-        return service.secrets.primary_key, service.secrets.secondary_key
+        secrets = self.in_force(service)
+        return secrets.primary_key, secrets.secondary_key
 
     def regen_key(self, key: str, set_key: str | None = None) -> None:
         """Replace the "Primary" or the "Secondary" one; the other goes on working."""
@@ -81,4 +82,8 @@ class Credentials:
         service = self.service
         if service.auth == "token":
             return self.token().token
-        return service.secrets.primary_key if service.auth == "key" else ""
+        return self.in_force(service).primary_key if service.auth == "key" else ""
+
+    def in_force(self, service: Service) -> Secrets:
+        """On this machine those in the files, also while an update brings others."""
+        return self.folder.secrets() if service.compute_type == "local" else service.secrets

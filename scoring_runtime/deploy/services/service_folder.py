@@ -6,6 +6,7 @@ services/<name>/                    for its owner only
   revisions/<n>.json                one document each
   keys/ primaryKey secondaryKey tokenKey      re-read by the server when they change
   tls/ tls.crt tls.key, registries.json
+  next.json                         the secrets of a pending revision, where they are others
   app/<n>/  logs/  run/             of the local host
 """
 
@@ -16,7 +17,8 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any
 
@@ -65,6 +67,8 @@ class ServiceFolder:
         history = self.history()
         if current and not failed and current not in history:
             history.append(current)
+        if pending is None:
+            self.write_secrets((None if failed else self.staged(current)) or self.secrets())
         document = {"current": current, "pending": pending, "failed": failed, "history": history}
         write_private(self.path("service.json"), json.dumps(document, indent=1))
 
@@ -83,10 +87,10 @@ class ServiceFolder:
 
     def read(self, revision: int) -> Service:
         with open(self.path("revisions", f"{revision}.json"), "rb") as file:
-            return service_of(json.load(file), self.secrets())
+            return service_of(json.load(file), self.staged(revision) or self.secrets())
 
     def write(self, service: Service) -> None:
-        """The document of one revision, and the secrets of all."""
+        """The document of one revision, and the secrets of all: other ones wait until that revision is the current."""
         before = os.umask(0o077)
         try:
             make_folder(self.folder)
@@ -95,7 +99,11 @@ class ServiceFolder:
         finally:
             os.umask(before)
         os.chmod(self.folder, 0o700)
-        self.write_secrets(service.secrets)
+        if service.secrets != self.secrets() and self.history():
+            document = {"revision": service.revision, "secrets": asdict(service.secrets)}
+            write_private(self.path("next.json"), json.dumps(document))
+        else:
+            self.write_secrets(service.secrets)
         path = self.path("revisions", f"{service.revision}.json")
         write_private(path, json.dumps(document_of(service), indent=1))
 
@@ -132,7 +140,16 @@ class ServiceFolder:
             registries={address: (pair[0], pair[1]) for address, pair in registries.items()},
         )
 
+    def staged(self, revision: int) -> Secrets | None:
+        """Other secrets, which come into force when that revision has become the current one."""
+        document = json.loads(self.text("next.json") or "{}")
+        if document.get("revision") != revision:
+            return None
+        registries = {address: (pair[0], pair[1]) for address, pair in document["secrets"]["registries"].items()}
+        return Secrets(**{**document["secrets"], "registries": registries})
+
     def write_secrets(self, secrets: Secrets) -> None:
+        """From now on these; nothing is staged any more."""
         files = {
             ("keys", "primaryKey"): secrets.primary_key,
             ("keys", "secondaryKey"): secrets.secondary_key,
@@ -145,6 +162,8 @@ class ServiceFolder:
             if text and text != self.text(*parts):
                 make_folder(os.path.dirname(self.path(*parts)))
                 write_private(self.path(*parts), text)
+        with suppress(FileNotFoundError):
+            os.unlink(self.path("next.json"))
 
     def text(self, *parts: str) -> str:
         try:
