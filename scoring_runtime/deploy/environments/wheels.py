@@ -107,7 +107,8 @@ def request_for(url: str) -> urllib.request.Request:
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     if not user and parts.hostname:
         try:
-            user, _, password = netrc.netrc().authenticators(parts.hostname) or ("", "", "")
+            login, _, secret = netrc.netrc().authenticators(parts.hostname) or ("", "", "")
+            user, password = login or "", secret or ""
         except (OSError, netrc.NetrcParseError):
             pass
     request = urllib.request.Request(urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])))
@@ -116,8 +117,8 @@ def request_for(url: str) -> urllib.request.Request:
     return request
 
 
-def basic(user: str, password: str | None) -> str:
-    return "Basic " + base64.b64encode(f"{user}:{password or ''}".encode()).decode()
+def basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 # unpacking
