@@ -16,12 +16,12 @@ from scoring_runtime.deploy import Image, Workspace
 from scoring_runtime.deploy.images.base_image import Base, kind_of, take_base
 from scoring_runtime.deploy.images.distribution import no_meter
 from scoring_runtime.deploy.images.image_sources import Access
-from scoring_runtime.deploy.images.interpreter import elf_architecture, find_interpreter
+from scoring_runtime.deploy.images.interpreter import Interpreter, elf_architecture, find_interpreter
 from scoring_runtime.deploy.images.layers import Layer
 from scoring_runtime.deploy.images.layout import write_archive, write_layout
 from scoring_runtime.deploy.images.oci import Platform
 from scoring_runtime.errors import PackagingError
-from tests.deploy.building import script_alone, small_base
+from tests.deploy.building import ELF, layered_base, script_alone, small_base
 
 
 @pytest.fixture
@@ -90,6 +90,41 @@ def test_the_python_that_is_found_first_is_taken(tmp_path: Path, workspace: Work
     base = small_base(tmp_path, name="local.tar", python="usr/local/bin/python3.12")
 
     assert taken(workspace, base).interpreter.path == "/usr/local/bin/python3.12"
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        {"usr/local/bin/.wh.python3.12": b""},
+        {"usr/.wh.local": b""},
+        {"usr/local/bin/.wh..wh..opq": b""},
+        {"usr/local/bin/python3.12": b"#!/bin/sh\n"},
+    ],
+)
+def test_a_python_that_a_layer_above_takes_away_is_not_found(
+    tmp_path: Path, workspace: Workspace, above: dict[str, bytes]
+) -> None:
+    below = {"usr/local/bin/python3.12": ELF, "usr/bin/python3.11": ELF}
+
+    assert taken(workspace, layered_base(tmp_path / "b", below, above)).interpreter.path == "/usr/bin/python3.11"
+
+
+def test_a_python_under_a_second_name_is_found(tmp_path: Path, workspace: Workspace) -> None:
+    base = layered_base(tmp_path / "base", {"usr/bin/python3": ELF, "usr/bin/python3.11": "usr/bin/python3"})
+
+    assert taken(workspace, base).interpreter == Interpreter("/usr/bin/python3.11", "3.11", "amd64")
+
+
+def test_packages_for_glibc_are_not_put_on_alpine(tmp_path: Path, workspace: Workspace) -> None:
+    alpine = layered_base(tmp_path / "base", {"lib/ld-musl-x86_64.so.1": ELF, "usr/local/bin/python3.11": ELF})
+    bare = script_alone(tmp_path)
+    full = script_alone(tmp_path)
+    assert full.environment is not None
+    full.environment.python.user_managed_dependencies = False
+
+    assert Image.create(workspace, "bare", [], bare, base=str(alpine)).creation_state == "Succeeded"
+    with pytest.raises(PackagingError, match=r"has the C library musl \(Alpine\).* such as python:3.11-slim"):
+        Image.create(workspace, "full", [], full, base=str(alpine))
 
 
 def test_a_base_without_python_is_refused(tmp_path: Path, workspace: Workspace) -> None:

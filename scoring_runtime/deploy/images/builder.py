@@ -143,6 +143,11 @@ def based(
     told = Told(progress, "fetched")
     base = take_base(workspace, adding, text, platform, access, told)
     required = context.requirements
+    if required.pip and base.interpreter.musl:
+        raise PackagingError(
+            f"The base {text} has the C library musl (Alpine), and packages are installed for glibc here. Name a base "
+            f"of another distribution, such as python:{base.interpreter.version}-slim."
+        )
     wanted = (required.python,) if required.python else required.pythons
     if wanted and base.interpreter.version not in wanted:
         raise PackagingError(

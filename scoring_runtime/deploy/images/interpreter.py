@@ -6,7 +6,7 @@ import os
 import re
 import struct
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Interpreter", "elf_architecture", "find_interpreter"]
 
-PYTHON = re.compile(r"(?:usr/local|usr|opt/[^/]+)/bin/python3\.(\d+)\Z")
+PYTHON = re.compile(r"(?:usr/local|usr|opt/[^/]+)/bin/python3\.(\d+)")
+PROGRAM = re.compile(r"(?:usr/local|usr|opt/[^/]+)/bin/python[0-9.m]*")  # a Python may be a hard link to another name
+LOADER = re.compile(r"ld-(musl|linux)-.*")
+WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"  # "is not there any more", and "nothing of what lies below"
 OLDEST_MINOR = 10
 ELF_MACHINES = {62: "amd64", 183: "arm64", 40: "arm", 3: "386", 243: "riscv64", 21: "ppc64le", 22: "s390x"}
 
@@ -29,6 +32,7 @@ class Interpreter:
     path: str  # /usr/bin/python3.11
     version: str  # 3.11
     architecture: str  # amd64, by the file's own header
+    musl: bool = False  # the C library of Alpine, for which wheels are others
 
 
 def elf_architecture(head: bytes) -> str:
@@ -42,8 +46,12 @@ def elf_architecture(head: bytes) -> str:
 def find_interpreter(workspace: Workspace, layers: Sequence[Layer], where: str) -> Interpreter:
     """The one in /usr/local before that in /usr before others, of these the newest. Raises PackagingError."""
     found: dict[str, str] = {}
+    loaders: set[str] = set()
     for layer in layers:
-        found |= remembered(workspace, key_of("pythons", layer.digest), lambda layer=layer: pythons(workspace, layer))  # type: ignore[misc]
+        seen = remembered(workspace, key_of("seen", layer.digest), lambda layer=layer: look_into(workspace, layer))  # type: ignore[misc]
+        below = {path: architecture for path, architecture in found.items() if not is_gone(path, seen["gone"])}
+        found = {**below, **seen["pythons"]}
+        loaders |= set(seen["loaders"])
     known = {path: architecture for path, architecture in found.items() if minor(path) >= OLDEST_MINOR and architecture}
     if not known:
         there = f" (found: {', '.join(sorted('/' + path for path in found))})" if found else ""
@@ -52,26 +60,50 @@ def find_interpreter(workspace: Workspace, layers: Sequence[Layer], where: str) 
             "Build on an image that has one, such as python:3.11-slim, or use the Dockerfile way: --engine docker."
         )
     best = min(known, key=lambda path: (not path.startswith("usr/local"), not path.startswith("usr"), -minor(path)))
-    return Interpreter(f"/{best}", f"3.{minor(best)}", known[best])
+    return Interpreter(f"/{best}", f"3.{minor(best)}", known[best], loaders == {"musl"})
 
 
 def minor(path: str) -> int:
     return int(path.rpartition(".")[2])
 
 
-def pythons(workspace: Workspace, layer: Layer) -> Any:
-    """Path -> architecture, in one layer."""
-    found = {}
+def is_gone(path: str, gone: Sequence[str]) -> bool:
+    """Whether a layer above says that the path, or a folder that it is in, is not there any more."""
+    return any(path == one or path.startswith(f"{one}/") for one in gone)
+
+
+def look_into(workspace: Workspace, layer: Layer) -> Any:
+    """Of one layer: its Pythons with their architectures, what it takes away from those below, the loaders of C."""
+    programs: dict[str, str] = {}
+    gone: list[str] = []
+    loaders: set[str] = set()
     try:
         with tarfile.open(workspace.blobs.path(layer.digest[7:]), "r|*") as tar:
             for member in tar:
                 path = os.path.normpath(member.name).lstrip("/")
-                if PYTHON.match(path) and member.isfile():
-                    file = tar.extractfile(member)
-                    found[path] = elf_architecture(file.read(20)) if file else ""
+                folder, _, name = path.rpartition("/")
+                if name.startswith(WHITEOUT):
+                    gone.append(folder if name == OPAQUE else f"{folder}/{name[len(WHITEOUT) :]}".lstrip("/"))
+                elif loader := LOADER.fullmatch(name):
+                    loaders.add(loader[1])
+                elif PROGRAM.fullmatch(path):
+                    programs[path] = architecture_of(tar, member, programs)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise PackagingError(
             f"A layer of the base, {layer.digest} ({layer.media_type}), cannot be read: {error}. If it is compressed "
             "with zstd, copy the image first: skopeo copy --dest-compress-format gzip FROM TO"
         ) from None
-    return found
+    pythons = {path: architecture for path, architecture in programs.items() if PYTHON.fullmatch(path)}
+    return {
+        "pythons": pythons,
+        "gone": sorted(path for path in gone if path.startswith(("usr", "opt"))),
+        "loaders": sorted(loaders),
+    }
+
+
+def architecture_of(tar: tarfile.TarFile, member: tarfile.TarInfo, before: Mapping[str, str]) -> str:
+    """By the file's header; of a hard link by that of the file, which comes first; of what is no file empty."""
+    if member.islnk():
+        return before.get(os.path.normpath(member.linkname).lstrip("/"), "")
+    file = tar.extractfile(member) if member.isfile() else None
+    return elf_architecture(file.read(20)) if file else ""
