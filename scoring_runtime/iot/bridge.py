@@ -34,6 +34,7 @@ class Bridge:
         self.make_message = make_message
         self.endpoint = endpoint
         self.settings = ModuleSettings()
+        self.version = 0  # of the desired properties that are followed
         self.stopping = threading.Event()
         self.waiting: queue.Queue[Any] = queue.Queue(QUEUE_LENGTH)
         self.threads: dict[int, threading.Thread] = {}
@@ -47,8 +48,8 @@ class Bridge:
         """Connect, read the twin, then take messages; tries until the hub is there, or stop() is called."""
         self.client.on_twin_desired_properties_patch_received = self.desired
         self.persist("connect to the hub", self.client.connect)
-        twin = self.persist("read the twin", self.client.get_twin) or {}
-        self.desired(twin.get("desired", {}))
+        self.read_twin()
+        self.client.on_connection_state_change = self.reconnected
         self.client.on_message_received = self.receive
         if not self.stopping.is_set():
             logger.info("Scoring messages of the input %s: %s", self.settings.input, self)
@@ -61,11 +62,14 @@ class Bridge:
         self.client.shutdown()
 
     def persist(self, what: str, action: Callable[[], Any]) -> Any:
+        """Until it is done or we stop; raises ValueError and TypeError, which no waiting mends."""
         pause = 0.5
         while not self.stopping.is_set():
             try:
                 return action()
             except Exception as error:  # the SDK's errors share no useful base
+                if type(error) in (TypeError, ValueError):  # exactly: an error of a certificate is a ValueError too
+                    raise
                 logger.warning("Cannot %s: %s: %s. Trying again.", what, type(error).__name__, error)
                 self.stopping.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
@@ -73,10 +77,23 @@ class Bridge:
 
     # the twin
 
-    def desired(self, properties: Mapping[str, Any]) -> None:
-        """Follow the desired properties, and report what holds."""
+    def read_twin(self) -> None:
+        twin = self.persist("read the twin", self.client.get_twin) or {}
+        self.desired(twin.get("desired", {}), ModuleSettings())
+
+    def reconnected(self) -> None:
+        """On a thread of the SDK's. What changed while the hub was away is not sent again."""
+        if self.client.connected and not self.stopping.is_set():
+            self.read_twin()
+
+    def desired(self, properties: Mapping[str, Any], before: ModuleSettings | None = None) -> None:
+        """Follow the desired properties, a patch or with `before` all of them, and report what holds."""
         with self.lock:
-            self.settings, rejected = follow(self.settings, properties)
+            version = properties.get("$version") or 0
+            if version < self.version:
+                return  # older than a patch that has come in between
+            self.version = version
+            self.settings, rejected = follow(before or self.settings, properties)
             settings = self.settings
         for sentence in rejected:
             logger.warning("The twin's setting is not taken: %s", sentence)
@@ -136,6 +153,16 @@ class Bridge:
         answer = scorer.score(bytes(message.data), headers_of(message))
         if answer is None:
             return
+        try:
+            self.send(message, answer, message.custom_properties)
+        except (TypeError, ValueError) as error:  # of the SDK: too large for the hub, which takes 256 KB
+            logger.error("The answer (%d bytes) cannot be sent: %s", len(answer.body), error)
+            self.send(message, Answer(413, f"The answer has {len(answer.body)} bytes. {error}".encode()), {})
+        if not self.stopping.is_set():
+            settle(message)
+
+    def send(self, message: Any, answer: Answer, given: Mapping[str, Any]) -> None:
+        """To the output that is its own, with the request's properties."""
         output, data, properties = output_of(self.settings, answer)
         sent = self.make_message(data)
         sent.message_id = str(uuid.uuid4())
@@ -143,11 +170,8 @@ class Bridge:
         sent.content_type, sent.content_encoding = "application/json", "utf-8"
         if output == self.settings.output:
             sent.content_type = answer.content_type.partition(";")[0]
-        sent.custom_properties.update({**message.custom_properties, **properties})
-        send = self.client.send_message_to_output
-        self.persist(f"send to {output}", lambda: send(sent, output))
-        if not self.stopping.is_set():
-            settle(message)
+        sent.custom_properties.update({**given, **properties})
+        self.persist(f"send to {output}", lambda: self.client.send_message_to_output(sent, output))
 
 
 def identity(message: Any) -> str:

@@ -135,8 +135,8 @@ class Hub:
         until(self.client.is_connected)
 
     def connected(self, client: Client, *_: object) -> None:
-        client.subscribe([(f"devices/{DEVICE}/modules/+/messages/events/#", 1), ("$iothub/twin/GET/#", 0)])
-        client.subscribe([("$iothub/twin/PATCH/properties/reported/#", 0)])
+        client.subscribe([(f"devices/{DEVICE}/modules/+/messages/events/#", 1), ("$iothub/twin/GET/#", 1)])
+        client.subscribe([("$iothub/twin/PATCH/properties/reported/#", 1)])
 
     def message(self, client: Client, _: object, message: Any) -> None:
         event = EVENTS.fullmatch(message.topic)

@@ -26,6 +26,8 @@ def run(data):
     value = json.loads(data)
     while os.path.exists("slow"):
         time.sleep(0.01)
+    if value == 777:
+        return "x" * 300_000
     if value < 0:
         raise ValueError("less than nothing")
     return {"value": value, "square": value * value}
@@ -161,6 +163,32 @@ def test_a_hub_that_restarts_is_found_again(tmp_path: Path, stack: ExitStack) ->
     module.sensor.send(b"2")
 
     until(lambda: 2 in module.scored(), 30)
+
+
+def test_what_changed_in_the_twin_while_the_hub_was_away_is_followed(tmp_path: Path, stack: ExitStack) -> None:
+    module = Module(tmp_path, stack, {"scoring": {"output": "others", "concurrency": 2}})
+    until(lambda: module.hub.reported().get("desiredVersion") == 1)
+
+    module.broker.stop()
+    module.hub.twin["desired"] = {"scoring": {"concurrency": 3}, "$version": 2}
+    module.broker.start()
+
+    until(lambda: module.hub.reported().get("desiredVersion") == 2, 30)
+    assert (module.hub.reported()["concurrency"], module.hub.reported()["output"]) == (3, "amlOutput")
+
+
+def test_an_answer_that_is_too_large_for_the_hub_is_an_error_and_holds_up_nothing(
+    tmp_path: Path, stack: ExitStack
+) -> None:
+    module = Module(tmp_path, stack)
+
+    for body in (b"777", b"2"):
+        module.sensor.send(body, **{"$.mid": "m-1"})
+    until(lambda: len(module.hub.upstream) == 2)
+
+    (error,) = module.hub.bodies("amlError")
+    assert (error["status"], error["error"].partition(".")[0]) == (413, "The answer has 300002 bytes")
+    assert module.scored() == [2]
 
 
 def test_a_server_that_ends_ends_the_module(tmp_path: Path, stack: ExitStack) -> None:

@@ -15,7 +15,16 @@ from scoring_runtime.settings import ROWS
 if TYPE_CHECKING:
     from scoring_runtime.deploy.services.service import Service
 
-__all__ = ["ADVISED_MODEL_GB", "KEYS_FOLDER", "MOST_MODELS", "TLS_FOLDER", "Container", "Probe", "container_of"]
+__all__ = [
+    "ADVISED_MODEL_GB",
+    "KEYS_FOLDER",
+    "MOST_MODELS",
+    "TLS_FOLDER",
+    "Container",
+    "Probe",
+    "container_of",
+    "setting",
+]
 
 KEYS_FOLDER, TLS_FOLDER = "/var/scoring/keys", "/var/scoring/tls"
 MOST_MODELS, ADVISED_MODEL_GB = 1000, 1  # of one image: the limit, and the size that one should have at most

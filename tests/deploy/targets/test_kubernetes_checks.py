@@ -30,6 +30,8 @@ MISTAKES: dict[str, Callable[[Objects], Any]] = {
     "the label app.kubernetes.io/version cannot have the value '!'": lambda o: o["Service"]["metadata"][
         "labels"
     ].update({"app.kubernetes.io/version": "!"}),
+    "ConfigMap iris-environment: 'A B' cannot be the name": lambda o: o["ConfigMap"]["data"].update({"A B": "c"}),
+    "ConfigMap iris-environment: '1A' cannot be the name": lambda o: o["ConfigMap"]["data"].update({"1A": "c"}),
     "Deployment iris: its selector": lambda o: o["Deployment"]["spec"]["template"]["metadata"].update(labels={}),
     "the service account other is not": lambda o: o["Deployment"]["spec"]["template"]["spec"].update(
         serviceAccountName="other"

@@ -129,10 +129,27 @@ def test_pods_roll_for_another_configuration_not_for_another_revision() -> None:
 
 def test_a_request_is_never_cut_off_by_what_stands_before_the_server() -> None:
     route = one("HTTPRoute", documents(aks(scoring_timeout_ms=9_000, max_request_wait_time=500), GATEWAY))
+    long = one("HTTPRoute", documents(aks(scoring_timeout_ms=10**9), GATEWAY))
     unlimited = one("HTTPRoute", documents(aks(environ={"SCORING_TIMEOUT_MS": "0"}), GATEWAY))
 
     assert {rule["timeouts"]["request"] for rule in route["spec"]["rules"]} == {"11s"}
-    assert {rule["timeouts"]["request"] for rule in unlimited["spec"]["rules"]} == {"0s"}
+    for route in (long, unlimited):
+        assert {rule["timeouts"]["request"] for rule in route["spec"]["rules"]} == {"0s"}
+
+
+def test_the_smallest_request_is_one() -> None:
+    (container,) = template(aks(cpu_cores=0.0001, memory_gb=0.0001))["spec"]["containers"]
+
+    assert container["resources"] == {"requests": {"cpu": "1m", "memory": "1Mi"}}
+
+
+@pytest.mark.parametrize("environ", [{}, {"WORKER_COUNT": "2", "SCORING_MAX_CONCURRENT_REQUESTS": "8"}])
+def test_a_serverless_replica_gets_as_many_requests_as_it_scores_at_a_time(environ: dict[str, str]) -> None:
+    service = aks(replica_max_concurrent_requests=4, environ=environ)
+
+    (knative,) = [one for one in documents(service, Cluster(workload="knative")) if "knative" in one["apiVersion"]]
+
+    assert knative["spec"]["template"]["spec"]["containerConcurrency"] == (16 if environ else 4)
 
 
 def test_traffic_that_nobody_was_given_goes_to_the_default_version() -> None:
@@ -198,6 +215,7 @@ def test_the_load_of_a_service_is_not_that_of_another_whose_name_is_longer() -> 
         (lambda: Cluster(workload="pods"), "workload: expected one of deployment, knative, kserve, got 'pods'"),
         (lambda: Route("gateway"), "expected either gateway"),
         (lambda: Scaling("queue"), "scaling.by: expected one of"),
+        (lambda: Scaling(down_after_seconds=4000), "scaling.down_after_seconds: expected 0 to 3600"),
     ],
 )
 def test_a_cluster_is_described_in_known_words(make: Callable[[], object], message: str) -> None:

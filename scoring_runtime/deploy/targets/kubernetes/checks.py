@@ -10,6 +10,7 @@ from typing import Any
 __all__ = ["key_of", "problems", "quantity", "refused_changes"]
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+VARIABLE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")  # others the API refuses, or the kubelet leaves out
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
 SUFFIXES: dict[str, Decimal] = {"m": Decimal("0.001")}
 SUFFIXES |= {name: Decimal(1000**power) for power, name in enumerate(("", "k", "M", "G", "T"))}
@@ -23,6 +24,8 @@ def problems(documents: Sequence[Document]) -> list[str]:
     for document in documents:
         if document["kind"] == "Deployment":
             found += [*pods(document, documents), *replicas(document, documents)]
+        if document["kind"] == "ConfigMap":
+            found += variables(document)
         if document["kind"] in ("Service", "PodDisruptionBudget", "NetworkPolicy"):
             found += selects_pods(document, documents)
         if document["kind"] in ("HorizontalPodAutoscaler", "ScaledObject"):
@@ -63,6 +66,13 @@ def repeated(documents: Sequence[Document]) -> Iterator[str]:
         if key_of(document) in seen:
             yield f"{place(document)}: is there twice"
         seen.add(key_of(document))
+
+
+def variables(document: Document) -> Iterator[str]:
+    """A ConfigMap of ours is an environment."""
+    for name in document["data"]:
+        if not VARIABLE.fullmatch(name):
+            yield f"{place(document)}: {name!r} cannot be the name of a variable"
 
 
 def pods(document: Document, documents: Sequence[Document]) -> Iterator[str]:

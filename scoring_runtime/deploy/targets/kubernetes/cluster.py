@@ -24,6 +24,10 @@ class Scaling:
 
     def __post_init__(self) -> None:
         one_of("scaling.by", self.by, SCALERS)
+        if not 0 <= self.down_after_seconds <= 3600:
+            raise TargetError(
+                f"scaling.down_after_seconds: expected 0 to 3600, as a cluster does, got {self.down_after_seconds}."
+            )
 
 
 @dataclass(frozen=True)

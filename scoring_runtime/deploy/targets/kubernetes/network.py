@@ -171,7 +171,7 @@ def http_route(service: Service, cluster: Cluster, container: Container, shares:
                 }
             ],
             "backendRefs": backends,
-            "timeouts": {"request": f"{answer_seconds(container)}s"},
+            "timeouts": {"request": duration(answer_seconds(container))},
         }
         for path in OPEN_PATHS
     ]
@@ -184,6 +184,11 @@ def http_route(service: Service, cluster: Cluster, container: Container, shares:
         "metadata": metadata(service, cluster),
         "spec": spec,
     }
+
+
+def duration(seconds: int) -> str:
+    """As Gateway API has it: a number has at most five digits, and 0 is no limit."""
+    return f"{seconds}s" if seconds < 100_000 else "0s"
 
 
 def answer_seconds(container: Container) -> int:

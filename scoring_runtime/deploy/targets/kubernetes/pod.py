@@ -159,11 +159,11 @@ def devices(container: Container, cluster: Cluster) -> dict[str, str]:
 
 
 def cpu(cores: float) -> str:
-    return f"{round(cores * 1000)}m" if cores % 1 else f"{int(cores)}"
+    return f"{max(1, round(cores * 1000))}m" if cores % 1 else f"{int(cores)}"  # 0 would be no request at all
 
 
 def memory(gigabytes: float) -> str:
-    return f"{round(gigabytes * 1024)}Mi" if gigabytes % 1 else f"{int(gigabytes)}Gi"
+    return f"{max(1, round(gigabytes * 1024))}Mi" if gigabytes % 1 else f"{int(gigabytes)}Gi"
 
 
 def volumes(container: Container, mode: int = 0o440) -> list[Document]:

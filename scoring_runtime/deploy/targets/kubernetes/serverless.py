@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from scoring_runtime.deploy.targets.container import setting
 from scoring_runtime.deploy.targets.kubernetes.labels import described, metadata, named
 from scoring_runtime.deploy.targets.kubernetes.pod import USER, container_document, place, pod_annotations, volumes
 from scoring_runtime.deploy.targets.kubernetes.workload import SCHEDULING_SECONDS
@@ -32,7 +33,7 @@ def knative_service(service: Service, cluster: Cluster, container: Container) ->
     }
     spec = {
         **pod_spec(service, cluster, container),
-        "containerConcurrency": slots(service),
+        "containerConcurrency": slots(service, container),
         "timeoutSeconds": seconds(container),
     }
     template = {"metadata": {"annotations": {**pod_annotations(container), **scale}}, "spec": spec}
@@ -53,8 +54,8 @@ def inference_service(service: Service, cluster: Cluster, container: Container) 
         "minReplicas": lowest,
         "maxReplicas": highest,
         "scaleMetric": "concurrency",
-        "scaleTarget": max(1, round(slots(service) * utilization(service) / 100)),
-        "containerConcurrency": slots(service),
+        "scaleTarget": max(1, round(slots(service, container) * utilization(service) / 100)),
+        "containerConcurrency": slots(service, container),
         "timeout": seconds(container),
         "annotations": pod_annotations(container),
     }
@@ -113,8 +114,10 @@ def utilization(service: Service) -> int:
     return getattr(service.deployment, "autoscale_target_utilization", None) or 70
 
 
-def slots(service: Service) -> int:
-    return int(getattr(service.deployment, "replica_max_concurrent_requests", 1))
+def slots(service: Service, container: Container) -> int:
+    """What the server scores at a time; Knative allows 1,000 unless its operator has raised it."""
+    workers, each = (setting(service, container.environ, name) for name in ("worker_count", "max_concurrent_requests"))
+    return min(1000, int(workers * each))
 
 
 def seconds(container: Container) -> int:
