@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 __all__ = ["make_folder", "sync_folder", "write_file", "write_files"]
 
@@ -21,6 +21,20 @@ def write_files(contents: Mapping[str, Sequence[bytes]]) -> None:
     If this raises, some may have been replaced and some not.
     """
     temporaries = {path: f"{path}.{uuid.uuid4().hex[:12]}.tmp" for path in contents}
+    try:
+        write_temporaries(temporaries, contents)
+        for path, temporary in temporaries.items():
+            os.replace(temporary, path)
+    except BaseException:
+        for temporary in temporaries.values():  # a full disk would be fuller with them
+            with suppress(OSError):
+                os.unlink(temporary)
+        raise
+    for folder in {os.path.dirname(path) for path in contents}:
+        sync_folder(folder)
+
+
+def write_temporaries(temporaries: Mapping[str, str], contents: Mapping[str, Sequence[bytes]]) -> None:
     with ExitStack() as opened:
         files = [opened.enter_context(open(temporary, "wb")) for temporary in temporaries.values()]
         for file, chunks in zip(files, contents.values(), strict=True):
@@ -29,10 +43,6 @@ def write_files(contents: Mapping[str, Sequence[bytes]]) -> None:
             file.flush()
         for file in files:
             os.fsync(file.fileno())
-    for path, temporary in temporaries.items():
-        os.replace(temporary, path)
-    for folder in {os.path.dirname(path) for path in contents}:
-        sync_folder(folder)
 
 
 def make_folder(path: str) -> None:

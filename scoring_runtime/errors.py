@@ -27,6 +27,7 @@ ScoringRuntimeError
  |   |- BatchInputError 4          no input, or it cannot be read
  |   |- BatchThresholdError 5      more failed than was allowed, or nothing succeeded
  |   |- BatchResumeError 6         the output folder holds another run, or is in use
+ |   |- BatchOutputError 6         it cannot be written
  |- DeployError                   registry, image or service operations
      |- WorkspaceError              there is no such workspace, or it is in use
      |   |- WorkspaceReadOnly       it lies at a URL
@@ -61,6 +62,7 @@ __all__ = [
     "BadInput",
     "BatchError",
     "BatchInputError",
+    "BatchOutputError",
     "BatchResumeError",
     "BatchThresholdError",
     "BlobCorrupt",
@@ -269,6 +271,18 @@ class BatchResumeError(BatchError):
     """The output folder holds another run, or another process is writing to it."""
 
     exit_code = 6
+
+
+class BatchOutputError(BatchError):
+    """The run's folder cannot be written: what is committed stays, and the same command continues."""
+
+    exit_code = 6
+
+    def __init__(self, output: str, reason: object) -> None:
+        super().__init__(
+            f"The output {output} cannot be written: {reason}. What was scored before is kept: mend that, and the same "
+            "command continues."
+        )
 
 
 class DeployError(ScoringRuntimeError):

@@ -41,7 +41,7 @@ V2_IGNORED = {
 }
 
 
-def read_config(path: str, inputs: Sequence[str]) -> tuple[Values, list[str]]:
+def read_config(path: str, inputs: Sequence[str], input_format: str = "auto") -> tuple[Values, list[str]]:
     """The Job's values, and a line for each key that has no effect here. Raises SettingsError."""
     document = load(path)
     folder = os.path.dirname(os.path.abspath(path))
@@ -52,7 +52,7 @@ def read_config(path: str, inputs: Sequence[str]) -> tuple[Values, list[str]]:
         source = values.pop("source_directory", None)
         if source is not None and "script" in values:
             values["script"] = os.path.join(folder, source, os.path.relpath(values["script"], folder))
-        resolve_v1_size(values, inputs)
+        resolve_v1_size(values, inputs, input_format)
     else:
         values = read_v2(document, reader)
     return values, reader.ignored
@@ -71,12 +71,12 @@ def load(path: str) -> Mapping[str, Any]:
     return mapping(document, path)
 
 
-def resolve_v1_size(values: Values, inputs: Sequence[str]) -> None:
+def resolve_v1_size(values: Values, inputs: Sequence[str], input_format: str) -> None:
     """A number without a unit counts files, but bytes of a table."""
     text = str(values.get("mini_batch_size", ""))
     if not text.isdigit() or not inputs:
         return
-    if kind_of(find(inputs), "auto") != "files":
+    if kind_of(find(inputs), input_format) != "files":
         values["mini_batch_size"] = f"{text}b"
 
 

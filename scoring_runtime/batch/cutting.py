@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy
 
-from scoring_runtime.batch.compression import Content, is_compressed
+from scoring_runtime.batch.compression import Content, is_compressed, plain_name
 from scoring_runtime.batch.job import Size
 from scoring_runtime.batch.sources import Source, open_source
 from scoring_runtime.errors import BatchInputError
 
-__all__ = ["Piece", "cut", "read_header"]
+__all__ = ["BLANK", "Piece", "cut", "read_header", "separator_of"]
 
 BYTES_READ = 4 * 1024 * 1024
 NEWLINE, QUOTE = b'\n"'
-BLANKS = numpy.frombuffer(b"\n\r \t", numpy.uint8)
+BLANK = b"\n\r \t"
+BLANKS = numpy.frombuffer(BLANK, numpy.uint8)
 Numbers = numpy.ndarray[Any, Any]
 
 
@@ -57,9 +58,17 @@ class Piece:
 
 def cut(source: Source, kind: str, size: Size, *, header: bool = True) -> Iterator[Piece]:
     """The pieces of one table, in order. `header`: whether the first line of a CSV file has names."""
-    if kind == "csv":
-        return cut_csv(source, size, header)
-    return CUTTERS[kind](source, size)
+    try:
+        yield from cut_csv(source, size, header) if kind == "csv" else CUTTERS[kind](source, size)
+    except (OSError, ValueError, NotImplementedError) as error:  # what Arrow raises is one of these, too
+        raise BatchInputError(
+            f"{source.path} cannot be read as {kind}: {error}. Mend it, leave it out, or choose another --input-format."
+        ) from error
+
+
+def separator_of(path: str) -> str:
+    """Between the values of a CSV file's line."""
+    return "\t" if plain_name(path).lower().endswith(".tsv") else ","
 
 
 def cut_csv(source: Source, size: Size, header: bool) -> Iterator[Piece]:
@@ -69,8 +78,13 @@ def cut_csv(source: Source, size: Size, header: bool) -> Iterator[Piece]:
 
 
 def read_header(readline: Callable[[], bytes], path: str) -> bytes:
-    """The first record of a CSV file, which may hold quoted line breaks."""
-    header = readline()
+    """The first record of a CSV file, which may hold quoted line breaks, with the blank lines before it."""
+    header = b""
+    while not header.strip(BLANK):
+        line = readline()
+        if not line:
+            return header
+        header += line
     while header.count(b'"') % 2:
         more = readline()
         if not more:
@@ -86,7 +100,8 @@ def cut_jsonl(source: Source, size: Size) -> Iterator[Piece]:
 
 def cut_lines(path: str, read: Callable[[int], bytes], size: Size, *, start: int, quotes: bool) -> Iterator[Piece]:
     """Pieces of about size.amount bytes, or of exactly so many rows, that end with a line's end."""
-    ends = RowEnds(start, quotes)
+    # A line of tabs is a row without values where tabs are what separates them.
+    ends = RowEnds(start, quotes, BLANK.replace(separator_of(path).encode(), b""))
     begin, first_row = start, 0
     group = 0 if is_compressed(path) else -1
     while data := read(BYTES_READ):
@@ -113,11 +128,12 @@ def next_cut(places: Numbers, rows: Numbers, begin: int, first_row: int, size: S
 class RowEnds:
     """Finds the line breaks that end a row: not those inside quotes. Takes a file block by block, 1 GB/s."""
 
-    def __init__(self, place: int, quotes: bool) -> None:
+    def __init__(self, place: int, quotes: bool, blank: bytes = BLANK) -> None:
         self.place = place
         #: Rows so far, with one that has begun and not ended yet.
         self.rows = 0
         self._quotes = quotes
+        self._blank = blank
         self._inside = 0
         self._begun = False
 
@@ -133,7 +149,7 @@ class RowEnds:
         rows = before + numpy.cumsum(self._not_blank(data, text, ends))
         places = self.place + ends + 1
         tail = data[ends[-1] + 1 :] if len(ends) else data
-        self._begun = bool(tail.strip()) or (self._begun and not len(ends))
+        self._begun = bool(tail.strip(self._blank)) or (self._begun and not len(ends))
         self.rows = int(rows[-1] if len(ends) else before) + self._begun
         self.place += len(data)
         return places, rows
@@ -143,7 +159,7 @@ class RowEnds:
         begins = numpy.concatenate(([0], ends[:-1] + 1)) if len(ends) else ends
         result: Numbers = ~numpy.isin(text[begins], BLANKS)
         for line in numpy.flatnonzero(~result):
-            result[line] = bool(data[begins[line] : ends[line]].strip())
+            result[line] = bool(data[begins[line] : ends[line]].strip(self._blank))
         if self._begun and len(ends):
             result[0] = True
         return result

@@ -13,7 +13,7 @@ from scoring_runtime.batch.plan import MiniBatch
 from scoring_runtime.batch.processes import Start
 from scoring_runtime.batch.seats import Seat, wait_for
 from scoring_runtime.batch.tally import Tally
-from scoring_runtime.errors import BatchThresholdError, ScriptInitError, ScriptLoadError
+from scoring_runtime.errors import BatchOutputError, BatchThresholdError, ScriptInitError, ScriptLoadError
 
 __all__ = ["Dispatcher"]
 
@@ -132,6 +132,14 @@ class Dispatcher:
             seat.run_ended()
         del seat.orders[index]
         self._failed(index, seat, reason, traceback)
+
+    def _on_unwritable(self, seat: Seat, index: int, reason: str) -> None:
+        """Not the mini-batch's doing: where trying again does not help, the run ends and can be continued."""
+        task = self._tasks[index]
+        if task.tries + 1 >= self._job.max_tries:
+            raise BatchOutputError(self._job.output, reason)
+        del seat.orders[index]
+        self._failed(index, seat, f"its output cannot be written: {reason}")
 
     def _on_init_failed(self, seat: Seat, text: str, fatal: bool) -> None:
         if fatal:

@@ -126,7 +126,7 @@ class OnlineScript:
         try:
             arguments = values(rows)
             answers = split(self._call(self._convert(arguments) if self._declared else arguments), len(rows))
-        except Exception:
+        except (Exception, SystemExit):
             answers = None
         return answers if answers is not None else [one(row) for row in rows]
 
@@ -141,7 +141,7 @@ class OnlineScript:
     def _alone(self, arguments: Callable[[], dict[str, Any]]) -> Any:
         try:
             return self._call(arguments())
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return RecordFailure(error)
 
     def _call(self, arguments: dict[str, Any]) -> Any:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -14,10 +15,12 @@ from scoring_runtime.batch import storage
 from scoring_runtime.batch.cutting import Piece, cut
 from scoring_runtime.batch.job import Job, Size
 from scoring_runtime.batch.partitions import partition_files, partition_table
-from scoring_runtime.batch.sources import Source, find, kind_of
+from scoring_runtime.batch.sources import Source, absolute, find, kind_of, without_glob
 from scoring_runtime.errors import BatchInputError, BatchResumeError
 
-__all__ = ["MiniBatch", "Plan"]
+__all__ = ["MiniBatch", "Plan", "asked_of"]
+
+LOOKED_AT = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,7 @@ class Plan:
     def load_or_make(cls, job: Job, folder: str) -> Plan:
         """The plan of this job in this folder. Raises BatchResumeError if the folder's plan is another job's."""
         head_path = os.path.join(folder, "plan.json")
-        sources = find(job.inputs)
-        identity = {**job.identity(digest_of(job.script)), "sources": digest_of_sources(sources)}
+        identity, sources = asked_of(job)
         known = storage.read(head_path)
         if known is not None:
             head = json.loads(known)
@@ -84,6 +86,32 @@ class Plan:
         head = {"identity": identity, **write_lines(job, sources, folder, json.dumps(identity))}
         storage.write(head_path, json.dumps(head, indent=1).encode())
         return cls(folder, head)
+
+
+def asked_of(job: Job) -> tuple[dict[str, Any], list[Source]]:
+    """All that another run may differ in, and the input. Raises BatchInputError."""
+    sources = not_written_by(job, find(job.inputs))
+    identity = {**job.identity(digest_of(job.script)), "sources": digest_of_sources(sources)}
+    identity["model_files"] = digest_of_files(job.model_dir)
+    identity["side_input_files"] = [digest_of_files(path) for _, path in job.side_inputs]
+    return identity, sources
+
+
+def not_written_by(job: Job, sources: list[Source]) -> list[Source]:
+    """The sources without the run's own files, which may lie in the input's folder and are no part of it."""
+    output = absolute(job.output) + "/"
+    bases = [absolute(without_glob(pattern)) + "/" for pattern in job.inputs]
+    # A folder within an input holds output alone; else the output may hold the input, too.
+    within = any(output.startswith(base) and output != base for base in bases)
+    written = {"run.json", "errors.jsonl", "logs", job.file_name}
+
+    def is_own(path: str) -> bool:
+        return path.startswith(output) and (within or path[len(output) :].split("/")[0] in written)
+
+    left = [source for source in sources if not is_own(source.path)]
+    if not left:
+        raise BatchInputError(f"All that the input names is written by this run into {job.output}. Choose another one.")
+    return left
 
 
 def write_lines(job: Job, sources: list[Source], folder: str, seed: str) -> dict[str, Any]:
@@ -151,6 +179,23 @@ def digest_of(path: str) -> str:
             return hashlib.sha256(file.read()).hexdigest()
     except OSError as error:
         raise BatchInputError(f"The script {path} cannot be read: {error.strerror}.") from None
+
+
+def digest_of_files(path: str) -> str:
+    """Of a model's folder or a side input: names, sizes, beginnings and ends, which a newly trained model changes.
+
+    Reading all of it would take as long as loading it, and its times may differ from one machine to another.
+    """
+    digest = hashlib.sha256()
+    files = [path] if os.path.isfile(path) else sorted(storage.names(path)) if path else []
+    for file in files:
+        with suppress(OSError), open(file, "rb") as content:
+            size = os.fstat(content.fileno()).st_size
+            digest.update(json.dumps([os.path.relpath(file, path), size]).encode())
+            digest.update(content.read(LOOKED_AT))
+            content.seek(max(0, size - LOOKED_AT))
+            digest.update(content.read(LOOKED_AT))
+    return digest.hexdigest()
 
 
 def digest_of_sources(sources: list[Source]) -> str:

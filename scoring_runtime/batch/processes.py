@@ -16,7 +16,7 @@ from scoring_runtime.batch.logs import LogTree
 from scoring_runtime.signals import signal_name
 from scoring_runtime.threads import budget
 
-__all__ = ["Process", "Start", "default_processes", "environment", "name_of", "spawner"]
+__all__ = ["Process", "Start", "default_processes", "environment", "in_words", "kill_group", "name_of", "spawner"]
 
 DYING_SECONDS = 30.0
 
@@ -51,7 +51,8 @@ class Spawned:
             pass  # it has died; receiving will say so
 
     def kill(self) -> None:
-        self._popen.kill()
+        if self._popen.poll() is None:
+            kill_group(self.pid)
 
     def ending(self) -> str:
         """How it ended, in words; waits for the end, which its closed connection has announced."""
@@ -60,7 +61,16 @@ class Spawned:
         except subprocess.TimeoutExpired:
             self._popen.kill()
             code = self._popen.wait()
+        kill_group(self.pid)
         return in_words(code)
+
+
+def kill_group(leader: int) -> None:
+    """A worker and what its script has started: a command that a killed run() was waiting for must not go on."""
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
 
 
 def in_words(code: int) -> str:
@@ -73,7 +83,7 @@ def in_words(code: int) -> str:
 Start = Callable[[int], Process]
 
 
-def spawner(job: Job, kind: str, folder: str, logs: LogTree, processes: int) -> Start:
+def spawner(job: Job, kind: str, folder: str, logs: LogTree, processes: int, scratch: str) -> Start:
     """Starts workers as fresh interpreters: each loads the script and its model for itself."""
 
     def start(number: int) -> Process:
@@ -86,7 +96,8 @@ def spawner(job: Job, kind: str, folder: str, logs: LogTree, processes: int) -> 
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                env=environment(job, logs, number, processes),
+                start_new_session=True,
+                env=environment(job, logs, number, processes, scratch),
             )
         process = Spawned(popen, Connection(ours.detach()))
         process.send(job.to_json(), kind, folder, job.logging_level)
@@ -95,7 +106,7 @@ def spawner(job: Job, kind: str, folder: str, logs: LogTree, processes: int) -> 
     return start
 
 
-def environment(job: Job, logs: LogTree, number: int, processes: int) -> dict[str, str]:
+def environment(job: Job, logs: LogTree, number: int, processes: int, scratch: str) -> dict[str, str]:
     """What a worker and its script find in os.environ."""
     result = {**budget(processes).environ, **os.environ, **dict(job.environment)}
     result.update(
@@ -103,6 +114,7 @@ def environment(job: Job, logs: LogTree, number: int, processes: int) -> dict[st
         SCORING_BATCH_LOG_DIR=logs.entry_script,
         SCORING_BATCH_PERF_DIR=logs.perf,
         SCORING_BATCH_PROCESS=name_of(number),
+        SCORING_BATCH_SCRATCH_DIR=scratch,
         SCORING_BATCH_LOGGING_LEVEL=job.logging_level,
         PYTHONUNBUFFERED="1",
     )

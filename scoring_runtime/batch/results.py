@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -56,18 +57,32 @@ def text(result: Any) -> Encoded:
     """The contract's append_row: str() of each element on a line; rows of a DataFrame with spaces, no header."""
     if hasattr(result, "to_csv") and hasattr(result, "columns"):
         return Encoded(result.to_csv(sep=" ", header=False, index=False, lineterminator="\n").encode())
-    if hasattr(result, "ndim") and result.ndim > 1:
+    if getattr(result, "ndim", 1) > 1 or any(is_array(element) for element in result):
         import sys
 
         import numpy
 
+        # numpy would break long rows into lines, and leave out the middle of those with a thousand values.
         with numpy.printoptions(threshold=sys.maxsize, linewidth=sys.maxsize):
-            return lines([str(row).replace("\n", " ") for row in result])
+            return lines([str(row).replace("\n", " ") if is_array(row) else str(row) for row in result])
     return lines([str(element) for element in result])
 
 
 def json_or_text(result: Any) -> Encoded:
-    return lines([element if isinstance(element, str) else to_json(element).decode() for element in result])
+    return lines(
+        [on_one_line(element) if isinstance(element, str) else to_json(element).decode() for element in result]
+    )
+
+
+def on_one_line(answer: str) -> str:
+    """Text as it is; where it has lines, the same JSON without them, or as JSON."""
+    if not ("\n" in answer or "\r" in answer):
+        return answer
+    try:
+        value = json.loads(answer)
+    except ValueError:
+        value = answer
+    return to_json(value).decode()
 
 
 def jsonl(result: Any) -> Encoded:

@@ -22,14 +22,14 @@ from scoring_runtime.batch.job import Job
 from scoring_runtime.batch.locks import locked
 from scoring_runtime.batch.logs import LogTree
 from scoring_runtime.batch.perf import Monitor
-from scoring_runtime.batch.plan import MiniBatch, Plan
+from scoring_runtime.batch.plan import MiniBatch, Plan, asked_of
 from scoring_runtime.batch.processes import default_processes, spawner
 from scoring_runtime.batch.progress import ProgressBar, ProgressOff
 from scoring_runtime.batch.record import Record, Session, read_record
 from scoring_runtime.batch.sources import is_remote
 from scoring_runtime.batch.tally import Tally
 from scoring_runtime.batch.template import Template
-from scoring_runtime.errors import BatchError, BatchResumeError, BatchThresholdError, ScoringRuntimeError
+from scoring_runtime.errors import BatchError, BatchOutputError, BatchThresholdError, ScoringRuntimeError, SettingsError
 
 __all__ = ["Share", "finish", "prepare", "run", "run_share", "sole_writer"]
 
@@ -53,7 +53,7 @@ class Share:
         """`2/8`: the third of eight."""
         index, _, count = text.partition("/")
         if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
-            raise BatchResumeError(f"share: expected index/count such as 0/4, got {text!r}.")
+            raise SettingsError("share", text, "index/count such as 0/4")
         return cls(int(index), int(count))
 
     def __str__(self) -> str:
@@ -74,11 +74,12 @@ def run(
     """
     share = share or Share()
     if share.count > 1 and (restart or retry_failed):
-        raise BatchResumeError("--restart and --retry-failed are for the whole run: give them without --share, once.")
+        flag = "restart" if restart else "retry_failed"
+        raise SettingsError(flag, f"share {share}", "the whole run", "Give it once, without --share.")
     with sole_writer(job.output, share):
         plan = prepare(job, restart=restart, retry_failed=retry_failed, sole=share.count == 1)
         done = read_record(job.output)
-        if done is not None and done["status"] == "completed":
+        if done is not None and done["status"] == "completed" and (share.count > 1 or has_output(job)):
             return Record(**{**done, "job": job.to_json()})
         return run_share(job, plan, share, progress or ProgressOff())
 
@@ -87,6 +88,7 @@ def prepare(job: Job, *, restart: bool = False, retry_failed: bool = False, sole
     """The run's folder with its plan; begun anew, or with failed mini-batches forgotten, where that is asked for."""
     folder = os.path.join(job.output, FOLDER)
     if restart:
+        asked_of(job)  # a wrong path must not cost the results that there are
         clear(job)
     if not is_remote(folder):
         os.makedirs(folder, exist_ok=True)
@@ -115,9 +117,12 @@ def run_share(job: Job, plan: Plan, share: Share, progress: ProgressBar | Progre
     session = Session(job, plan, tally, before.get("sessions", 0) + 1)
     if share.count == 1:
         session.record("running").write(job.output)
-    template = Template(job, plan.kind, folder, logs, processes)
-    start = template if job.share_model else spawner(job, plan.kind, folder, logs, processes)
+    scratch = tempfile.TemporaryDirectory(prefix="scoring-batch-")
+    template = Template(job, plan.kind, folder, logs, processes, scratch.name)
+    start = template if job.share_model else spawner(job, plan.kind, folder, logs, processes, scratch.name)
     overview = Overview(logs, progress, Monitor(logs.perf, job.monitor_interval_seconds))
+    if share.count == 1 and not is_remote(job.output):
+        overview.also = lambda: session.record("running").write(job.output)
     dispatcher = Dispatcher(job, plan.kind, commits, tally, logs, start, overview.tick)
     status, reason = "failed", "an unexpected error ended it"
     try:
@@ -131,6 +136,7 @@ def run_share(job: Job, plan: Plan, share: Share, progress: ProgressBar | Progre
         raise
     finally:
         template.close()
+        scratch.cleanup()  # that of workers that were killed, too
         progress.close()
         overview.end(tally)
         if status != "share_done":
@@ -186,6 +192,11 @@ def finish(job: Job, plan: Plan, commits: Commits, session: Session, logs: LogTr
     return record
 
 
+def has_output(job: Job) -> bool:
+    """Whether the result of a completed run is still there: one that someone has removed is made again."""
+    return job.output_action == "summary_only" or storage.exists(os.path.join(job.output, job.file_name))
+
+
 class Overview:
     """Keeps the progress bar and the log's overview up to date."""
 
@@ -201,6 +212,8 @@ class Overview:
         self._progress = progress
         self._monitor = monitor
         self._next = self._clock()
+        #: Told when there is something new to read.
+        self.also: Callable[[], None] = lambda: None
 
     def tick(self, tally: Tally) -> None:
         self._progress.show(tally)
@@ -208,6 +221,7 @@ class Overview:
         if self._clock() >= self._next:
             self._next += OVERVIEW_SECONDS
             self.write(tally)
+            self.also()
 
     def end(self, tally: Tally) -> None:
         self._monitor.close()
@@ -237,7 +251,8 @@ def forget_failures(plan: Plan, commits: Commits) -> None:
 
 def sweep_results(job: Job) -> None:
     """Halves of result files whose writer was killed."""
-    for name in (*RESULTS, job.file_name, os.path.join(FOLDER, "plan.json")):
+    plan = (os.path.join(FOLDER, "plan.json"), os.path.join(FOLDER, "plan.jsonl"))
+    for name in (*RESULTS, job.file_name, *plan):
         for path in glob.glob(os.path.join(glob.escape(job.output), glob.escape(name)) + ".*.tmp"):
             os.unlink(path)
 
@@ -262,9 +277,29 @@ def clear(job: Job) -> None:
 
 @contextmanager
 def sole_writer(output: str, share: Share) -> Iterator[None]:
-    """One process for a whole run, or one for each share."""
+    """One process for a whole run, or one for each share. Raises BatchOutputError for what the system refuses."""
+    try:
+        check_reachable(output)
+        with held(output, share):
+            yield
+    except OSError as error:
+        raise BatchOutputError(output, error) from error
+
+
+def check_reachable(output: str) -> None:
     if not is_remote(output):
         os.makedirs(output, exist_ok=True)
+        return
+    try:
+        storage.exists(os.path.join(output, "run.json"))
+    except ScoringRuntimeError:
+        raise
+    except Exception as error:  # clients of object stores have errors of their own, such as for missing credentials
+        raise BatchOutputError(output, f"{type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def held(output: str, share: Share) -> Iterator[None]:
     lock = os.path.join(output, f"{FOLDER}.lock")
     if share.count == 1:
         with locked(lock, wait=False):

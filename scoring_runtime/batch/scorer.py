@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -75,7 +76,10 @@ class Scorer:
     def score(self, batch: MiniBatch, data: Any) -> Scored:
         """Raises what run() raised, and BatchError for a result that is none."""
         began, clock, cpu = time.time(), time.perf_counter(), time.process_time()
-        result, succeeded, failures = self._run(batch, data)
+        try:
+            result, succeeded, failures = self._run(batch, data)
+        finally:
+            self._drop_copies(data)
         run_seconds = time.perf_counter() - clock
         encoded = self._encode(result)
         commit = Commit(batch.index, batch.identity, batch.items, succeeded, failures)
@@ -91,6 +95,13 @@ class Scorer:
             cpu_seconds=time.process_time() - cpu,
         )
         return Scored(commit, encoded.payload)
+
+    def _drop_copies(self, data: Any) -> None:
+        """Copies of remote files, so that an input may be larger than this machine's disk."""
+        if self._kind == "files" and self.online is None:
+            for path in data:
+                if path.startswith(self.scratch + os.sep):
+                    shutil.rmtree(os.path.dirname(path), ignore_errors=True)
 
     def _run(self, batch: MiniBatch, data: Any) -> tuple[Any, int, tuple[Failure, ...]]:
         if self.online is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import glob
 import os
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -17,6 +18,7 @@ from scoring_runtime.errors import BatchInputError
 __all__ = [
     "COMPRESSED",
     "Source",
+    "absolute",
     "download",
     "filesystem",
     "find",
@@ -24,6 +26,7 @@ __all__ = [
     "kind_of",
     "open_source",
     "read_range",
+    "without_glob",
 ]
 
 KINDS = {
@@ -68,6 +71,17 @@ def has_magic(path: str) -> bool:
     return any(character in path for character in "*?[")
 
 
+def without_glob(pattern: str) -> str:
+    """The folder, or file, below which everything lies that the pattern can match."""
+    parts = pattern.split("/")
+    plain = next((number for number, part in enumerate(parts) if has_magic(part)), len(parts))
+    return "/".join(parts[:plain]) or ("/" if pattern.startswith("/") else ".")
+
+
+def absolute(path: str) -> str:
+    return path.rstrip("/") if is_remote(path) else os.path.abspath(path)
+
+
 def is_remote(path: str) -> bool:
     return "://" in path
 
@@ -76,15 +90,22 @@ def local(pattern: str) -> Iterator[Source]:
     paths = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern, recursive=True))
     for path in paths:
         for file in walk(path) if os.path.isdir(path) else [path]:
-            status = os.stat(file)
+            try:
+                status = os.stat(file)
+            except OSError as error:
+                raise BatchInputError(f"{file} cannot be read: {error.strerror}. Mend it, or leave it out.") from None
             yield Source(os.path.abspath(file), status.st_size, str(status.st_mtime_ns))
 
 
 def walk(folder: str) -> Iterator[str]:
     """Files below a folder, hidden ones and markers such as _SUCCESS left out."""
-    for root, folders, names in os.walk(folder):
+    for root, folders, names in os.walk(folder, onerror=unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
         yield from (os.path.join(root, name) for name in sorted(names) if not name.startswith((".", "_")))
+
+
+def unreadable(error: OSError) -> None:
+    raise BatchInputError(f"The folder {error.filename} cannot be read: {error.strerror}.")
 
 
 def remote(pattern: str) -> Iterator[Source]:
@@ -132,10 +153,13 @@ def read_range(path: str, start: int, length: int) -> bytes:
 
 
 def download(path: str, folder: str) -> str:
-    """The path of a local copy, for scripts that open files by name; a local file is its own."""
+    """The path of a local copy, for scripts that open files by name; a local file is its own.
+
+    Each copy lies in a folder of its own, as files of several folders often have the same names.
+    """
     if not is_remote(path):
         return path
-    target = os.path.join(folder, os.path.basename(path))
+    target = os.path.join(tempfile.mkdtemp(dir=folder), os.path.basename(path))
     with open_source(path) as source, open(target, "wb") as copy:
         shutil.copyfileobj(source, copy)
     return target

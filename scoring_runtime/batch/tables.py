@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from scoring_runtime.batch.compression import Content, ForwardReader, is_compressed, plain_name
-from scoring_runtime.batch.cutting import Piece, read_header
+from scoring_runtime.batch.compression import Content, ForwardReader, is_compressed
+from scoring_runtime.batch.cutting import BLANK, Piece, read_header, separator_of
 from scoring_runtime.batch.sources import is_remote, open_source, read_range
 from scoring_runtime.errors import BatchInputError
 
@@ -47,7 +48,12 @@ class TableReader:
         return frames[0] if len(frames) == 1 else pandas.concat(frames, ignore_index=True)
 
     def _read(self, piece: Piece, columns: Sequence[str] | None) -> pandas.DataFrame:
-        frame = getattr(self, f"_{self.kind}")(piece, columns)
+        try:
+            frame = getattr(self, f"_{self.kind}")(piece, columns)
+        except UnicodeDecodeError as error:
+            raise BatchInputError(
+                f"{piece}: not UTF-8: {error}. Convert the file, such as with iconv -f WINDOWS-1252 -t UTF-8."
+            ) from None
         if len(frame) != piece.rows:
             raise BatchInputError(
                 f"{piece}: expected {piece.rows} rows, got {len(frame)}. "
@@ -72,7 +78,8 @@ class TableReader:
 
     def _bytes(self, piece: Piece) -> bytes:
         read = self._compressed.read if is_compressed(piece.path) else read_range
-        return read(piece.path, piece.start, piece.length)
+        data = read(piece.path, piece.start, piece.length)
+        return data.removeprefix(codecs.BOM_UTF8) if piece.start == 0 else data
 
     def _head_of(self, path: str) -> Head:
         if path not in self._heads:
@@ -88,7 +95,7 @@ class TableReader:
     def json_lines(self, piece: Piece) -> list[bytes]:
         """The lines that are not blank, as they stand in the file."""
         lines = self._bytes(piece).split(b"\n")
-        return [line for line in lines if line.strip()]
+        return [line for line in lines if line.strip(BLANK)]
 
     def picked_lines(self, piece: Piece) -> list[bytes]:
         lines = self.json_lines(piece)
@@ -142,12 +149,13 @@ class Head:
     """
 
     def __init__(self, path: str, header: Sequence[str] = ()) -> None:
-        self.separator = "\t" if plain_name(path).lower().endswith(".tsv") else ","
+        self.separator = separator_of(path)
         with Content(path) as file:
             self.line = read_header(file.readline, path)
             sample = file.read(SNIFFED_BYTES)
         if header:
-            self.line, sample = self._named(path, self.line, header), self.line + sample
+            first = self.line.removeprefix(codecs.BOM_UTF8)
+            self.line, sample = self._named(path, first, header), first + sample
         lines = sample if len(sample) < SNIFFED_BYTES else sample[: sample.rfind(b"\n") + 1]
         if lines.count(b'"') % 2:
             lines = lines[: lines.rfind(b"\n", 0, lines.rfind(b'"'))]
@@ -160,7 +168,8 @@ class Head:
 
     def _named(self, path: str, first: bytes, header: Sequence[str]) -> bytes:
         """The line of names that the file lacks."""
-        values = len(next(csv.reader([first.decode()], delimiter=self.separator)))
+        lines = io.StringIO(first.decode().lstrip("\r\n"), newline="")
+        values = len(next(csv.reader(lines, delimiter=self.separator)))
         names = [f"Column{n + 1}" for n in range(values)] if tuple(header) == NUMBERED else list(header)
         if len(names) != values:
             raise BatchInputError(f"{path}: --header names {len(names)} columns, its first line has {values} values.")
@@ -186,7 +195,14 @@ def read_numbers(body: bytes, head: Head, columns: list[str]) -> pandas.DataFram
 
 
 def read_any(body: bytes, head: Head, columns: list[str]) -> pandas.DataFrame:
-    return pandas_csv(head.line + body, head.separator, dtype=head.types, usecols=columns)[columns]
+    text = head.line + body
+    try:
+        return pandas_csv(text, head.separator, dtype=head.types, usecols=columns)[columns]
+    except UnicodeDecodeError:
+        raise
+    except ValueError:  # a text among what were numbers, as in a column of whole numbers, makes it a column of texts
+        types = {name: kind for name, kind in head.types.items() if kind != "float64"}
+        return pandas_csv(text, head.separator, dtype=types, usecols=columns)[columns]
 
 
 def pandas_csv(data: bytes, separator: str, **options: Any) -> pandas.DataFrame:

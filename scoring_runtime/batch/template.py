@@ -11,7 +11,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from typing import Any
 
 from scoring_runtime.batch.job import Job
 from scoring_runtime.batch.logs import LogTree
-from scoring_runtime.batch.processes import DYING_SECONDS, Process, environment, in_words, name_of
+from scoring_runtime.batch.processes import DYING_SECONDS, Process, environment, in_words, kill_group, name_of
 from scoring_runtime.batch.scorer import Scorer
 from scoring_runtime.batch.worker import Worker, die_with_parent, init_failed, loaded, main
 from scoring_runtime.errors import ScriptError
@@ -35,9 +34,9 @@ CLOSING_SECONDS = 1.0
 class Template:
     """The parent's side: a `Start` whose workers share one init()."""
 
-    def __init__(self, job: Job, kind: str, folder: str, logs: LogTree, processes: int) -> None:
+    def __init__(self, job: Job, kind: str, folder: str, logs: LogTree, processes: int, scratch: str) -> None:
         self._order = (job.to_json(), kind, folder, job.logging_level)
-        self._environment = environment(job, logs, 0, processes)
+        self._environment = environment(job, logs, 0, processes, scratch)
         self._logs = logs
         self._popen: subprocess.Popen[bytes] | None = None
 
@@ -124,15 +123,16 @@ class Forked:
     def kill(self) -> None:
         # The template has not waited for it yet, so the number is still its own.
         if self.pid:
-            try:
-                os.kill(self.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+            kill_group(self.pid)
         else:
             self._template.kill()
 
     def ending(self) -> str:
-        return self._template.ending(self.pid) if self.pid else "ended with the template that it was forked from"
+        if not self.pid:
+            return "ended with the template that it was forked from"
+        ending = self._template.ending(self.pid)
+        kill_group(self.pid)
+        return ending
 
 
 # -- the template process ---------------------------------------------------------------------------------------------
@@ -170,6 +170,7 @@ def become_worker(order: dict[str, Any], scorer: Scorer, folder: str, connection
     code = 1
     try:
         die_with_parent()
+        os.setsid()
         os.environ["SCORING_BATCH_PROCESS"] = name_of(order["fork"])
         for stream, path in ((sys.stdout, order["stdout"]), (sys.stderr, order["stderr"])):
             with open(path, "ab") as file:

@@ -6,7 +6,7 @@
 
 What the parent sends:  ("score", line of the plan, whether this is its last try) | ("stop",)
 What it is told:        ("ready", pid) ("init_failed", text, fatal) ("running", index) ("ran", index)
-                        ("failed", index, reason, traceback) ("done", index)
+                        ("failed", index, reason, traceback) ("done", index) ("unwritable", index, reason)
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ class Worker:
         self._batches: dict[int, MiniBatch] = {}
         self._running = -1
         self._told = 0.0
-        self._scratch = tempfile.TemporaryDirectory(prefix="scoring-batch-")
+        self._scratch = tempfile.TemporaryDirectory(
+            prefix="scoring-batch-", dir=os.environ.get("SCORING_BATCH_SCRATCH_DIR")
+        )
         scorer.scratch = self._scratch.name
         self._profiler = profiler(
             scorer.profiling_module,
@@ -94,7 +96,7 @@ class Worker:
             return
         try:
             scored = self._profiler.call(self._scorer.score, batch, data)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # a script may raise SystemExit, KeyboardInterrupt or CancelledError
             self.tell("failed", batch.index, reason_of(error), traceback.format_exc())
             return
         if scored.commit.failures and self._scorer.online is not None and not order.last_try:
@@ -141,9 +143,9 @@ class Worker:
                 self._commits.write_all(
                     [(batch, each.commit, each.payload) for batch, each in zip(batches, together, strict=True)]
                 )
-            except OSError as error:
+            except Exception as error:  # a client of an object store has errors of its own
                 for batch in batches:
-                    self.tell("failed", batch.index, f"its output cannot be written: {error}", "")
+                    self.tell("unwritable", batch.index, reason_of(error))
                 continue
             for batch in batches:
                 self.tell("done", batch.index)

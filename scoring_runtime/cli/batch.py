@@ -17,7 +17,8 @@ __all__ = ["add_to"]
 EXIT_CODES = """\
 exit codes: 0 done, also with failed items that the thresholds allow; 2 a wrong flag or key; 3 the script cannot be
 loaded, or its init() raised; 4 no input, or it cannot be read; 5 a threshold was crossed, or nothing succeeded;
-6 the output folder holds another run, or is in use; 130 Ctrl-C, 143 SIGTERM (the same command continues)"""
+6 the output folder holds another run, is in use, or cannot be written;
+130 Ctrl-C, 143 SIGTERM (the same command continues)"""
 
 
 def add_to(nouns: Any, help: str) -> None:
@@ -40,7 +41,7 @@ def add_run(verbs: Any) -> None:
     )
     add = run.add_argument
     add("script", nargs="?", help="score.py, with run(mini_batch) or written for online serving")
-    add("--input", dest="inputs", action="append", metavar="PATH", help="file, folder, glob or URL; repeatable")
+    add("--input", dest="inputs", nargs="+", action="extend", metavar="PATH", help="files, folders, globs or URLs")
     add("--output", metavar="FOLDER", help="where results, errors.jsonl, run.json and logs/ go")
     add("--config", metavar="YAML", help="a parallel_run_config, or a v2 batch deployment; flags override it")
     add("--input-format", choices=("auto", "files", "csv", "jsonl", "parquet", "arrow"))
@@ -103,9 +104,11 @@ def job_from(arguments: argparse.Namespace, rest: list[str]) -> Job:
     from scoring_runtime.batch.job import Job
     from scoring_runtime.errors import SettingsError
 
+    if rest and not rest[0].startswith("-"):
+        raise SettingsError("arguments", rest[0], "a flag", "The script takes --name value; inputs go behind --input.")
     values: dict[str, Any] = {}
     if arguments.config:
-        values, ignored = read_config(arguments.config, arguments.inputs or [])
+        values, ignored = read_config(arguments.config, arguments.inputs or [], arguments.input_format or "auto")
         for line in ignored:
             print(f"{arguments.config}: {line}", file=sys.stderr)
     flags = {field.name: getattr(arguments, field.name, None) for field in fields(Job)}
@@ -195,5 +198,19 @@ def show_command(arguments: argparse.Namespace, rest: list[str]) -> int:
     if values is None:
         print(f"{arguments.output} holds no batch run: it has no run.json.", file=sys.stderr)
         return 4
+    if values["status"] == "running" and not is_held(arguments.output):
+        values.update(status="interrupted", reason="it was killed; the same command continues")
     print(json.dumps(values, indent=1) if arguments.json else Record(**values).summary())
     return 0
+
+
+def is_held(output: str) -> bool:
+    """Whether a process is at work on the run in this folder."""
+    from scoring_runtime.batch.locks import locked
+    from scoring_runtime.errors import BatchResumeError
+
+    try:
+        with locked(os.path.join(output, ".scoring.lock"), wait=False, shared=True):
+            return False
+    except (BatchResumeError, OSError):  # a folder that cannot be written says nothing of it
+        return True

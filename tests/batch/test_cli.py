@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from scoring_runtime.batch.locks import locked
 from scoring_runtime.cli.main import main
 
 OK = "def run(mini_batch):\n    return ['ok'] * len(mini_batch)"
@@ -50,7 +51,7 @@ def test_json_prints_the_record_alone(scoring, files):
     ("more", "script", "code", "text"),
     [
         (("--mini-batch-size", "many"), OK, 2, "mini_batch_size: expected a number of items"),
-        (("--share", "4/4"), OK, 6, "expected index/count"),
+        (("--share", "4/4"), OK, 2, "expected index/count"),
         ((), "import nosuchpackage", 3, "pip install nosuchpackage"),
         ((), "def init():\n    1 / 0\ndef run(mini_batch): ...", 3, "ZeroDivisionError"),
         (("--input", "nothing"), OK, 4, "No input file matches 'nothing'"),
@@ -126,3 +127,27 @@ def test_a_yaml_file_gives_the_job_and_says_what_it_does_not_use(scoring, files,
     assert "2 of 2 mini-batches" in out
     assert err == "prs.yml: compute_target has no effect here: choose where to run with --engine\n"
     assert (tmp_path / "out" / "mine.txt").exists()
+
+
+def test_a_glob_that_the_shell_has_expanded_is_an_input_of_several_files(scoring, files, tmp_path):
+    names = [f"data/{path.name}" for path in files(3)]
+    code, out, _ = scoring("run", "score.py", "--input", *names, "--output", "out", "--processes", "1")
+    assert code == 0
+    assert out.startswith("completed: 3 of 3 items")
+
+
+def test_a_word_that_belongs_to_no_flag_is_refused(scoring, files):
+    files(1)
+    code, _, err = scoring(RUN[0], RUN[1], "more.csv", *RUN[2:])
+    assert code == 2
+    assert "expected a flag, got 'more.csv'" in err
+
+
+def test_show_tells_a_run_that_was_killed_from_one_that_goes_on(scoring, files, tmp_path):
+    files(1)
+    scoring(*RUN)
+    record = json.loads((tmp_path / "out/run.json").read_text())
+    (tmp_path / "out/run.json").write_text(json.dumps({**record, "status": "running"}))
+    assert scoring("show", "out")[1].startswith("interrupted: 1 of 1")
+    with locked(str(tmp_path / "out/.scoring.lock"), wait=False):
+        assert scoring("show", "out")[1].startswith("running: 1 of 1")

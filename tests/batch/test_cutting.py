@@ -87,3 +87,10 @@ def test_a_piece_says_where_it_is():
     assert str(picked) == "f.csv#rows=10-10,13-14"
     assert picked.items == 3
     assert Piece.from_json(picked.to_json()) == picked
+
+
+@pytest.mark.parametrize(("name", "kind"), [("a.parquet", "parquet"), ("a.arrow", "arrow")])
+def test_a_file_that_is_not_what_its_name_says_is_named(tmp_path, name, kind):
+    (tmp_path / name).write_text("no table")
+    with pytest.raises(BatchInputError, match=rf"{name} cannot be read as {kind}: .*--input-format"):
+        list(cut(find([str(tmp_path / name)])[0], kind, Size(1, False)))

@@ -16,7 +16,7 @@ from scoring_runtime.batch.engines.shares import run_in_shares, work
 from scoring_runtime.batch.engines.spark import run_on_spark
 from scoring_runtime.batch.run import run
 from scoring_runtime.cli.main import parser
-from scoring_runtime.errors import BatchError, BatchResumeError, SettingsError
+from scoring_runtime.errors import BatchError, SettingsError
 from tests.batch.environments import environment_of
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +46,7 @@ def test_an_engine_gets_every_share_and_what_it_leaves_is_done_here(tmp_path, jo
 def test_only_a_whole_run_can_begin_anew(job):
     from scoring_runtime.batch.run import Share
 
-    with pytest.raises(BatchResumeError, match="without --share"):
+    with pytest.raises(SettingsError, match="without --share"):
         run(job, share=Share(0, 2), restart=True)
 
 

@@ -210,3 +210,10 @@ def test_how_run_looks_says_how_it_is_called_unless_the_user_does(tmp_path, text
 
 def test_a_failure_says_what_was_raised():
     assert RecordFailure(KeyError("a")).reason == "KeyError: 'a'"
+
+
+def test_a_record_whose_run_ends_the_process_fails_alone(online):
+    script, _ = online(TEXT.replace('raise ValueError("three")', "raise SystemExit(3)"))
+    answers = script.score_table(pandas.DataFrame({"a": [1, 3], "b": [0.5, 0.5]}))
+    assert answers[0] == {"result": 2}
+    assert isinstance(answers[1], RecordFailure)

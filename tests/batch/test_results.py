@@ -22,6 +22,7 @@ FRAME = pandas.DataFrame({"id": [1, 2], "label": ["a b", "c"]})
         (("a",), "a\n"),
         (numpy.array([1.5, 2.0]), "1.5\n2.0\n"),
         (numpy.array([[1, 2], [3, 4]]), "[1 2]\n[3 4]\n"),
+        ([numpy.arange(2) / 2, numpy.arange(2)], "[0.  0.5]\n[0 1]\n"),
         (FRAME, '1 "a b"\n2 c\n'),
         ([], ""),
     ],
@@ -31,9 +32,11 @@ def test_append_row_writes_str_of_each_element(result, text):
 
 
 def test_long_array_rows_are_not_shortened():
-    line = encoder("append_row", "text", as_json=False)(numpy.arange(4000).reshape(2, 2000)).payload.decode()
-    assert line.count("\n") == 2
-    assert "..." not in line
+    rows = numpy.arange(4000).reshape(2, 2000)
+    for result in (rows, list(rows)):
+        line = encoder("append_row", "text", as_json=False)(result).payload.decode()
+        assert line.count("\n") == 2
+        assert "..." not in line
 
 
 def test_answers_of_online_scripts_are_written_as_json():
@@ -88,3 +91,9 @@ class SizedScalar:
 
     def __len__(self) -> int:
         return 1
+
+
+def test_each_answer_of_an_online_script_is_one_line():
+    encode = encoder("append_row", "text", as_json=True)
+    answers = ['{\n "a": 1\n}', "two\nlines", '{"b":2}', "plain"]
+    assert encode(answers).payload.decode().splitlines() == ['{"a": 1}', '"two\\nlines"', '{"b":2}', "plain"]

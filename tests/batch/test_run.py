@@ -17,6 +17,7 @@ from scoring_runtime.errors import (
     BatchThresholdError,
     ScriptInitError,
     ScriptLoadError,
+    SettingsError,
 )
 
 ECHO = """
@@ -457,11 +458,11 @@ def test_results_that_make_no_one_table_end_the_run_with_a_reason(tmp_path, make
 
 def test_halves_of_result_files_are_swept(tmp_path, make_job, files):
     files(1)
-    (tmp_path / "out").mkdir()
-    leftover = tmp_path / "out" / "run.json.0123456789ab.tmp"
-    leftover.touch()
+    (tmp_path / "out" / ".scoring").mkdir(parents=True)
+    for name in ("run.json", ".scoring/plan.json", ".scoring/plan.jsonl", "parallel_run_step.txt"):
+        (tmp_path / "out" / f"{name}.0123456789ab.tmp").touch()
     run(make_job(ECHO))
-    assert not leftover.exists()
+    assert not list((tmp_path / "out").rglob("*.tmp"))
 
 
 def test_a_stuck_init_is_killed(make_job, files, monkeypatch):
@@ -485,7 +486,7 @@ def test_shares_work_apart_and_the_last_one_assembles(tmp_path, make_job, files)
 
 def test_a_share_is_an_index_below_a_count():
     assert str(Share.parse("1/2")) == "1/2"
-    with pytest.raises(BatchResumeError, match="expected index/count"):
+    with pytest.raises(SettingsError, match="expected index/count"):
         Share.parse("2/2")
 
 

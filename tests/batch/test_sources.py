@@ -8,7 +8,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from scoring_runtime.batch.sources import Source, download, find, kind_of, read_range
+from scoring_runtime.batch.sources import Source, download, find, kind_of, read_range, walk, without_glob
 from scoring_runtime.errors import BatchInputError
 
 
@@ -78,3 +78,19 @@ def test_an_unknown_protocol_and_a_missing_fsspec_say_what_to_do(monkeypatch):
 def test_a_file_that_became_shorter_is_noticed(tree):
     with pytest.raises(BatchInputError, match="has become shorter"):
         read_range(str(tree / "a.csv"), 0, 2)
+
+
+def test_a_link_to_nothing_and_an_unreadable_folder_are_named(tree):
+    with pytest.raises(BatchInputError, match=r"The folder .*nowhere cannot be read: No such file"):
+        list(walk(str(tree / "nowhere")))
+    (tree / "link.csv").symlink_to(tree / "nowhere")
+    with pytest.raises(BatchInputError, match=r"link.csv cannot be read: No such file"):
+        find([str(tree)])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "folder"),
+    [("a/b", "a/b"), ("a/*.csv", "a"), ("*.csv", "."), ("/*/b", "/"), ("s3://b/x/**/c", "s3://b/x")],
+)
+def test_the_folder_that_a_pattern_looks_into(pattern, folder):
+    assert without_glob(pattern) == folder

@@ -142,3 +142,43 @@ def test_names_for_another_number_of_columns_are_refused(tmp_path):
     path.write_text("1,2\n")
     with pytest.raises(BatchInputError, match="--header names 3 columns, its first line has 2 values"):
         TableReader("csv", ("a", "b", "c")).read([Piece(str(path), 0, 4, 0, 1)])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "rows"),
+    [
+        ("blank-first.csv", "\n \r\nid,name\n1,x\n\n2,y\n", [(1, "x"), (2, "y")]),
+        ("no-values.tsv", "id\tname\n1\tx\n\t\n2\ty\n", [(1, "x"), (None, None), (2, "y")]),
+        ("twice.csv", "id,id,name\n1,2,x\n", [(1, 2, "x")]),
+        ("byte-order-mark.csv", "\ufeffid,name\n1,x\n", [(1, "x")]),
+        ("byte-order-mark.jsonl", '\ufeff{"id": 1, "name": "x"}\n', [(1, "x")]),
+    ],
+)
+def test_unusual_text_files_are_read_as_they_are_meant(tmp_path, name, text, rows):
+    path = tmp_path / name
+    path.write_bytes(text.encode())
+    frames = frames_of(path, "jsonl" if name.endswith("jsonl") else "csv", "1")
+    read = pandas.concat(frames).astype(object).where(lambda frame: frame.notna(), None)
+    assert list(read.itertuples(index=False, name=None)) == rows
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_value_without_a_header_line(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(b"\xef\xbb\xbf1,x\n2,y\n")
+    (piece,) = cut(find([str(path)])[0], "csv", Size.parse("9"), header=False)
+    assert TableReader("csv", ("none",)).read([piece])["Column1"].tolist() == [1, 2]
+
+
+def test_a_text_among_fractions_makes_the_column_texts_in_its_piece_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "SNIFFED_BYTES", 8)
+    path = tmp_path / "rows.csv"
+    path.write_text("x,y\n1.5,2\n2.5,3\n3.5,4\nunknown,5\n")
+    frames = frames_of(path, "csv", "2")
+    assert [frame["x"].tolist() for frame in frames] == [[1.5, 2.5], ["3.5", "unknown"]]
+
+
+def test_text_that_is_not_utf8_says_how_to_convert_it(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_bytes("id,name\n1,café\n".encode("latin-1"))
+    with pytest.raises(BatchInputError, match=r"rows.csv#rows=0-0: not UTF-8: .*iconv"):
+        frames_of(path, "csv")
