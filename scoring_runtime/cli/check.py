@@ -97,28 +97,42 @@ def watch(
         )
     os.close(writer)
     try:
-        told = read_until(reader, time.monotonic() + timeout)
+        deadline = time.monotonic() + timeout
+        told = read_until(reader, child, deadline)
         stages = [json.loads(line) for line in told.splitlines()]
         if stages and (stages[-1]["stage"] == "end" or "error" in stages[-1]):
             ending(child, timeout)
             return stages, ""
+        if time.monotonic() >= deadline:
+            return stages, in_words(timeout)
         return stages, ending(child, timeout)
     finally:
         os.close(reader)
         end_all(child)
 
 
-def read_until(reader: int, deadline: float) -> bytes:
-    """Everything until the last writer is gone, the last stage is told, or the time is over."""
+def read_until(reader: int, child: subprocess.Popen[bytes], deadline: float) -> bytes:
+    """Everything until the last stage is told, the child has ended, or the time is over.
+
+    A process that the script has forked may hold the pipe open for ever, so its end alone says too little.
+    """
     told = b""
-    with selectors.DefaultSelector() as selector:
-        selector.register(reader, selectors.EVENT_READ)
-        while (left := deadline - time.monotonic()) > 0 and not any(mark in told for mark in LAST):
-            if selector.select(left):
-                piece = os.read(reader, 65536)
-                if not piece:
+    ended = os.pidfd_open(child.pid)
+    try:
+        with selectors.DefaultSelector() as selector:
+            selector.register(reader, selectors.EVENT_READ)
+            selector.register(ended, selectors.EVENT_READ)
+            while (left := deadline - time.monotonic()) > 0 and not any(mark in told for mark in LAST):
+                ready = [key.fd for key, _ in selector.select(left)]
+                if reader in ready:
+                    piece = os.read(reader, 65536)
+                    if not piece:
+                        break
+                    told += piece
+                elif ready:
                     break
-                told += piece
+    finally:
+        os.close(ended)
     return told[: told.rfind(b"\n") + 1]
 
 
@@ -126,8 +140,12 @@ def ending(child: subprocess.Popen[bytes], timeout: float) -> str:
     try:
         code = child.wait(1)
     except subprocess.TimeoutExpired:
-        return f"timeout of {timeout:g} s"
+        return in_words(timeout)
     return signal_name(-code) if code < 0 else f"exit code {code}"
+
+
+def in_words(timeout: float) -> str:
+    return f"timeout of {timeout:g} s"
 
 
 def end_all(child: subprocess.Popen[bytes]) -> None:

@@ -11,6 +11,7 @@ import importlib.util
 import json
 import os
 import resource
+import signal
 import sys
 import threading
 import time
@@ -93,6 +94,8 @@ def main(argv: list[str]) -> None:
         tell("times", seconds=times, memory_bytes=peak_bytes())
     time.sleep(SETTLE_SECONDS)
     tell("left", threads=threads(), processes=processes(), ports=ports())
+    for pid in children():  # also those that have left our session
+        os.kill(pid, signal.SIGKILL)
     tell("end")
     sys.stdout.flush()
     os._exit(0)
@@ -214,7 +217,7 @@ def threads() -> list[str]:
 def processes() -> list[str]:
     """Children that are still there."""
     found = []
-    for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+    for pid in children():
         try:
             found.append(
                 Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
@@ -222,6 +225,10 @@ def processes() -> list[str]:
         except OSError:
             continue
     return found
+
+
+def children() -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
 
 
 def ports() -> list[int]:

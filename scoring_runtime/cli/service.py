@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from scoring_runtime.cli.deploy import inference_from, plan_text
@@ -101,10 +102,14 @@ def row_of(service: Webservice) -> dict[str, Any]:
 
 def list_command(arguments: argparse.Namespace) -> None:
     from scoring_runtime.deploy import Webservice
+    from scoring_runtime.errors import ServiceNotFound
 
     names = ("compute_type", "image_name", "image_id", "model_name", "model_id", "tags", "properties")
     filters = {name: getattr(arguments, name) for name in names}
-    rows = [row_of(one) for one in Webservice.list(workspace_of(arguments), **filters)]
+    rows = []
+    for one in Webservice.list(workspace_of(arguments), **filters):
+        with suppress(ServiceNotFound):  # deleted while we look
+            rows.append(row_of(one))
     flat = [{**row, "address": row["address"] or "", "models": " ".join(row["models"])} for row in rows]
     show(rows, arguments.json, lambda: table(flat, COLUMNS))
     for row in rows:

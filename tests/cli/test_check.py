@@ -257,11 +257,31 @@ def test_probes_have_three_times_the_patience_that_the_start_needs() -> None:
 def test_the_children_are_gone(script: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Also those of a script that leaves some behind."""
     mark = f"{sys.executable} -c import time; time.sleep(97)"
-    text = with_init(f"subprocess.Popen({mark.split(' ', 2)!r})", "import subprocess")
+    command = repr(mark.split(" ", 2))
+    text = with_init(
+        f"subprocess.Popen({command}), subprocess.Popen({command}, start_new_session=True)", "import subprocess"
+    )
     _, document = check(script, text, capsys)
 
     assert "time.sleep(97)" in str(document["findings"])
     until(lambda: not any(b"time.sleep(97)" in words(path) for path in Path("/proc").glob("[0-9]*/cmdline")))
+
+
+def test_forked_process_that_stays_does_not_keep_the_check(script: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = with_init("os.fork() == 0 and time.sleep(300) or os._exit(3)", "import os, time")
+
+    _, document = check(script, text, capsys, "--timeout", "60")
+
+    assert told(document) == [("the process ended in init() (exit code 3)", CLOUD["died"])]
+
+
+def test_time_that_runs_out_between_two_stages_is_no_exit(script: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sample = script.with_name("sample.json")
+    sample.write_text("{}")
+    flags = ("--input", str(sample), "--timeout", "2")
+    _, document = check(script, with_run("time.sleep(1.5)", "import time"), capsys, *flags)
+
+    assert told(document)[0][0].endswith("when the time was over (timeout of 2 s)")
 
 
 def words(path: Path) -> bytes:

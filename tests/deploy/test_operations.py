@@ -20,8 +20,9 @@ import pytest
 
 from scoring_runtime.deploy import LocalWebservice, Model, Webservice, Workspace
 from scoring_runtime.deploy.services.service_folder import pending_of
+from scoring_runtime.deploy.targets import local
 from scoring_runtime.deploy.targets.local import LocalHost
-from scoring_runtime.errors import ConfigError, DeployError, ServiceBusy, ServiceFailed, TargetError
+from scoring_runtime.errors import ConfigError, DeployError, ServiceBusy, ServiceFailed, ServiceNotFound, TargetError
 from scoring_runtime.supervisor.files import is_held, read_state
 from tests.deploy.local_services import BROKEN, VERSIONED, Load, deployed, script, workspace_at
 from tests.serving import ROOT, alive, free_port, until
@@ -277,6 +278,25 @@ def test_deleting_again_does_nothing(workspace: Workspace, tmp_path: Path) -> No
     assert not is_held(service.folder.path("run"))
     assert not os.path.exists(service.folder.folder)
     until(lambda: not alive(supervisor))
+
+
+def test_service_that_is_deleted_while_it_is_read_is_not_found(workspace: Workspace, tmp_path: Path) -> None:
+    service = deployed(workspace, tmp_path / "src", VERSIONED.format(version=1))
+    service.delete()
+
+    with pytest.raises(ServiceNotFound):
+        service.folder.read(1)
+
+
+def test_frozen_server_is_asked_once(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deployed(workspace, tmp_path / "src", VERSIONED.format(version=1))
+    asked: list[int] = []
+    monkeypatch.setattr(local, "not_ready", lambda port: str(asked.append(port) or "It is frozen."))
+
+    (listed,) = Webservice.list(workspace)
+    document = listed.serialize()
+
+    assert (document["state"], document["error"], len(asked)) == ("Unhealthy", "It is frozen.", 1)
 
 
 def test_applying_what_runs_starts_nothing(workspace: Workspace, tmp_path: Path) -> None:

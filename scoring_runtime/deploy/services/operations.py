@@ -20,7 +20,7 @@ from scoring_runtime.deploy.targets.table import target_of
 from scoring_runtime.errors import DeployError, ModelNotFound, ScoringRuntimeError, ServiceBusy
 from scoring_runtime.supervisor.identity import is_same
 
-__all__ = ["bring_up", "remove", "resume", "settle", "status_of"]
+__all__ = ["bring_up", "current", "remove", "resume", "settle", "status_of"]
 
 Make = Callable[[Service | None, int], Service]  # from the current revision, if there is one, and the new number
 
@@ -55,6 +55,12 @@ def brought_up(folder: ServiceFolder, operation: str, make: Make, progress: Prog
             undo(folder, service, f"{type(error).__name__}: {error}", progress)
             raise
     return service
+
+
+def current(folder: ServiceFolder) -> Service:
+    """The service that counts; its host is asked only where something is pending."""
+    state = folder.state()
+    return folder.read(state["current"]) if state["pending"] is None else settle(folder)[0]
 
 
 def settle(folder: ServiceFolder) -> tuple[Service, Status, dict[str, Any]]:

@@ -86,8 +86,13 @@ class ServiceFolder:
         return sorted(int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdigit())
 
     def read(self, revision: int) -> Service:
-        with open(self.path("revisions", f"{revision}.json"), "rb") as file:
-            return service_of(json.load(file), self.staged(revision) or self.secrets())
+        """Raises ServiceNotFound when it is deleted meanwhile."""
+        try:
+            with open(self.path("revisions", f"{revision}.json"), "rb") as file:
+                return service_of(json.load(file), self.staged(revision) or self.secrets())
+        except FileNotFoundError:
+            self.state()
+            raise
 
     def write(self, service: Service) -> None:
         """The document of one revision, and the secrets of all: other ones wait until that revision is the current."""

@@ -21,7 +21,7 @@ from scoring_runtime.deploy.services.update_arguments import wish_of
 from scoring_runtime.deploy.targets.base import FAILED, HEALTHY, TRANSITIONING, UNSCHEDULABLE, Progress, Status
 from scoring_runtime.deploy.targets.table import target_of
 from scoring_runtime.deploy.workspaces.names import has_all, with_properties, with_tags
-from scoring_runtime.errors import ConfigError, ServiceFailed
+from scoring_runtime.errors import ConfigError, ServiceFailed, ServiceNotFound
 
 if TYPE_CHECKING:
     from scoring_runtime.deploy.workspaces.workspace import Workspace
@@ -48,7 +48,7 @@ class Webservice(DeployVerbs, Credentials):
     def __new__(cls, workspace: Workspace, name: str, *more: Any) -> Webservice:
         """Raises ServiceNotFound."""
         import_module("scoring_runtime.deploy.services.webservice_kinds")  # its classes put themselves into `kinds`
-        service, _, _ = operations.settle(ServiceFolder(workspace, name))
+        service = operations.current(ServiceFolder(workspace, name))
         return object.__new__(cls.kinds.get(service.compute_type, cls))
 
     def __init__(self, workspace: Workspace, name: str) -> None:
@@ -74,8 +74,11 @@ class Webservice(DeployVerbs, Credentials):
         """Those that fit every filter; of LocalWebservice the local ones, and so on."""
         found = []
         for name in service_names(workspace):
-            one = Webservice(workspace, name)
-            service = one.service
+            try:
+                one = Webservice(workspace, name)
+                service = one.service
+            except ServiceNotFound:  # deleted while we look
+                continue
             fits = (
                 (cls is Webservice or isinstance(one, cls))
                 and (not compute_type or service.compute_type == compute_type.lower())
@@ -95,17 +98,21 @@ class Webservice(DeployVerbs, Credentials):
     @property
     def service(self) -> Service:
         """The revision that counts: the one that is being brought up, else the current one."""
-        return operations.settle(self.folder)[0]
+        return operations.current(self.folder)
 
     def status(self) -> Status:
         """What is really there; the error of an operation that failed while an earlier revision goes on serving."""
-        _, status, state = operations.settle(self.folder)
+        return self.seen()[1]
+
+    def seen(self) -> tuple[Service, Status]:
+        """Both from one look."""
+        service, status, state = operations.settle(self.folder)
         failed = state["failed"]
         if failed is None:
-            return status
+            return service, status
         if failed["revision"] == state["current"]:
-            return replace(status, state=FAILED, error=failed["reason"])
-        return replace(status, error=status.error or failure(state))
+            return service, replace(status, state=FAILED, error=failed["reason"])
+        return service, replace(status, error=status.error or failure(state))
 
     @property
     def state(self) -> str:
@@ -163,7 +170,7 @@ class Webservice(DeployVerbs, Credentials):
 
     def serialize(self) -> dict[str, Any]:
         """Everything that is no secret."""
-        service, status = self.service, self.status()
+        service, status = self.seen()
         uri = status.scoring_uri
         return {
             **document_of(service),
