@@ -99,7 +99,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
-        if self.server.cut_downloads and "/blobs/sha256:" in self.path:
+        if self.server.cut_downloads and ("/blobs/sha256:" in self.path or "/manifests/" in self.path):
             self.wfile.write(data[: self.server.cut_downloads.pop(0)])
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)

@@ -118,6 +118,18 @@ def test_a_download_that_breaks_goes_on(gateway: Gateway, big: str, no_ranges: b
     assert fetched(one) == BIG
 
 
+def test_a_manifest_that_breaks_off_is_asked_for_again(gateway: Gateway) -> None:
+    one = repository(gateway.address, "manifest")
+    manifest = oci.encoded(oci.index_document([]))
+    one.put_manifest("1", manifest, oci.INDEX)
+    gateway.cut_downloads = [10, 0]
+
+    assert one.manifest() == (manifest, oci.INDEX)
+    gateway.cut_downloads = [10] * 9
+    with pytest.raises(RegistryError, match=r"manifest:1: 1 broke off in 5 tries: IncompleteRead.*Try again later"):
+        one.manifest()
+
+
 def test_wrong_bytes_are_refused(gateway: Gateway, big: str) -> None:
     one = repository(gateway.address, "wrong")
     one.upload(BIG_DIGEST, big, len(BIG))

@@ -16,7 +16,7 @@ from scoring_runtime.deploy.images.distribution import Repository
 from scoring_runtime.deploy.images.image_graph import children, read_document
 from scoring_runtime.deploy.images.image_sources import Access, LayoutSource, RegistrySource, Source
 from scoring_runtime.deploy.images.layout import FolderFiles, TarFiles, write_archive, write_layout
-from scoring_runtime.deploy.images.oci import Descriptor, Platform
+from scoring_runtime.deploy.images.oci import INDEX, Descriptor, Platform, digest_of, encoded, index_document
 from scoring_runtime.deploy.images.references import Reference
 from scoring_runtime.deploy.images.sbom import SBOM_TYPE
 from scoring_runtime.deploy.images.transfer import Pushed, attach, pull, push
@@ -136,6 +136,18 @@ def test_equal_images_give_equal_archives(both: Image, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("no.tar*"))
 
 
+def test_an_index_without_an_image_is_not_pulled(tmp_path: Path) -> None:
+    blobs = tmp_path / "layout" / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+    empty = encoded(index_document([]))
+    (blobs / digest_of(empty)[7:]).write_bytes(empty)
+    (tmp_path / "layout" / "index.json").write_bytes(encoded(index_document([Descriptor.to(INDEX, empty)])))
+    (tmp_path / "layout" / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+
+    with pytest.raises(PackagingError, match="layout is an index without an image. Push or export it anew"):
+        Image.pull(Workspace(str(tmp_path / "other")), str(tmp_path / "layout"), "back")
+
+
 def test_a_folder_of_other_things_is_no_layout(both: Image, tmp_path: Path) -> None:
     with pytest.raises(PackagingError, match="holds other files than an OCI layout"):
         write_layout(both.workspace.blobs, both.descriptor, str(tmp_path))
@@ -146,6 +158,12 @@ def test_documents_that_are_none_are_named() -> None:
         read_document(b"{", "index")
     with pytest.raises(PackagingError, match="index is no JSON object"):
         read_document(b"[]", "index")
+    for document in ({"manifests": {}}, {"config": {}, "layers": "x"}):
+        with pytest.raises(PackagingError, match="Expected a list of descriptors in an image's document, got"):
+            children(document)
+    for document in ({"manifests": [5]}, {"config": 5, "layers": []}):
+        with pytest.raises(PackagingError, match="Expected a descriptor with a sha256 digest and a size, got"):
+            children(document)
     with pytest.raises(PackagingError, match="formats older than 2017"):
         children({"schemaVersion": 1, "fsLayers": []})
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import re
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +12,7 @@ from scoring_runtime.deploy.images.credentials import Credentials, find_credenti
 from scoring_runtime.deploy.images.oci import DOCKER_INDEX, DOCKER_MANIFEST, INDEX, MANIFEST, digest_of
 from scoring_runtime.deploy.images.references import Reference
 from scoring_runtime.deploy.images.registry_auth import Authorizer
-from scoring_runtime.deploy.images.registry_http import Answer, Body, PlainHttp, Transport, backoff
+from scoring_runtime.deploy.images.registry_http import BROKEN, Answer, Body, PlainHttp, Transport, backoff
 from scoring_runtime.errors import RegistryError
 
 __all__ = ["Meter", "Repository", "no_meter"]
@@ -112,11 +111,20 @@ class Repository:
     def manifest(self, target: str = "") -> tuple[bytes, str]:
         """The document and its media type."""
         target = target or self.reference.target
-        answer = self.request("GET", self.url("manifests", target), {"Accept": ACCEPTED})
-        if answer.status != 200:
-            raise self.refuse(answer, f"asking for {target}")
+        for attempt in range(1, TRANSFER_TRIES + 1):
+            answer = self.request("GET", self.url("manifests", target), {"Accept": ACCEPTED})
+            if answer.status != 200:
+                raise self.refuse(answer, f"asking for {target}")
+            try:
+                data = answer.read()
+                break
+            except BROKEN as error:
+                if attempt == TRANSFER_TRIES:
+                    raise RegistryError(
+                        f"{self.reference}: {target} broke off in {attempt} tries: {error}. Try again later."
+                    ) from None
+                self.transport.pause(backoff(attempt))
         kind = answer.headers.get("Content-Type", "").partition(";")[0].strip()
-        data = answer.read()
         if target.startswith("sha256:") and digest_of(data) != target:
             raise RegistryError(
                 f"{self.reference}: asked for {target}, got {digest_of(data)}. Do not use this registry."
@@ -161,7 +169,7 @@ class Repository:
                         hashed.update(chunk)
                         done += len(chunk)
                         meter(len(chunk))
-            except (http.client.HTTPException, ConnectionError, TimeoutError):
+            except BROKEN:
                 pass
             if done >= size:
                 break

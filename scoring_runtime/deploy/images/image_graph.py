@@ -31,13 +31,24 @@ def read_document(data: bytes, name: str) -> Document:
 def children(document: Document) -> list[Descriptor]:
     """What it names: the manifests of an index; the configuration and the layers of a manifest."""
     if is_index(document):
-        return [Descriptor.of(one) for one in document.get("manifests", [])]
+        return descriptors(document.get("manifests", []))
     if "config" not in document:
         raise PackagingError(
             f"Expected an image's manifest or index, got a document with {', '.join(sorted(document)) or 'nothing'} in "
             "it. Images in formats older than 2017 cannot be used: push it anew."
         )
-    return [Descriptor.of(one) for one in (document["config"], *document.get("layers", []))]
+    return descriptors([document["config"], *sequence(document.get("layers", []))])
+
+
+def descriptors(found: object) -> list[Descriptor]:
+    return [Descriptor.of(one if isinstance(one, dict) else {"": one}) for one in sequence(found)]
+
+
+def sequence(found: object) -> list[object]:
+    """Raises PackagingError for what is no list."""
+    if not isinstance(found, list):
+        raise PackagingError(f"Expected a list of descriptors in an image's document, got {found!r}. Push it anew.")
+    return found
 
 
 def every_blob(blobs: Blobs, descriptor: Descriptor) -> Iterator[Descriptor]:

@@ -90,6 +90,8 @@ def pull_image(
         opened(text, kind, access) as source,
     ):
         root, manifests = pull(adding, source, platform, progress)
+        if not manifests:
+            raise PackagingError(f"{source.name} is an index without an image. Push or export it anew.")
         built = described(workspace, root, manifests)
         adding.sync()
         change({**succeeded(built), "location": source.name if kind == "registry" else None})

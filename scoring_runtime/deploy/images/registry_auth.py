@@ -9,7 +9,7 @@ import urllib.parse
 from collections.abc import Mapping
 
 from scoring_runtime.deploy.images.credentials import Credentials
-from scoring_runtime.deploy.images.registry_http import Transport
+from scoring_runtime.deploy.images.registry_http import BROKEN, Transport
 from scoring_runtime.errors import RegistryError
 
 __all__ = ["Authorizer", "challenge_of"]
@@ -84,5 +84,5 @@ class Authorizer:
         try:
             document = json.loads(answer.read())
             return str(document.get("token") or document["access_token"])
-        except (ValueError, KeyError, AttributeError) as error:
+        except (ValueError, KeyError, AttributeError, *BROKEN) as error:
             raise RegistryError(f"{realm} answered without a token.") from error

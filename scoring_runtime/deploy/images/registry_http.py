@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from scoring_runtime.errors import RegistryError
 
-__all__ = ["Answer", "Body", "PlainHttp", "Transport", "backoff"]
+__all__ = ["BROKEN", "Answer", "Body", "PlainHttp", "Transport", "backoff"]
 
 TIMEOUT_SECONDS = 60.0  # for each operation on the socket
 TRIES = 5
@@ -24,6 +24,8 @@ FIRST_PAUSE_SECONDS = 0.3
 LONGEST_PAUSE_SECONDS = 30.0
 PASSING = {408, 429, 500, 502, 503, 504}
 SMALL_BYTES = 8 << 20  # more is no error message and no manifest
+
+BROKEN = (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError)  # a connection that ends too early
 
 Body = bytes | Callable[[], Iterable[bytes]] | None  # a callable begins anew at each try
 
@@ -38,15 +40,23 @@ class Answer:
     stream: IO[bytes] = field(repr=False)
 
     def read(self) -> bytes:
+        """Raises OSError or HTTPException where it ends before it should."""
         with self.stream:
-            return self.stream.read(SMALL_BYTES)
+            data = self.stream.read(SMALL_BYTES)
+        expected = self.headers.get("Content-Length", "")
+        if expected.isdigit() and len(data) < min(int(expected), SMALL_BYTES):
+            raise http.client.IncompleteRead(data, int(expected) - len(data))
+        return data
 
     def close(self) -> None:
         self.stream.close()
 
     def complaint(self) -> str:
         """What the registry says is wrong."""
-        data = self.read()
+        try:
+            data = self.read()
+        except BROKEN:
+            return ""
         try:
             errors = json.loads(data)["errors"]
             return "; ".join(f"{one.get('code', '')}: {one.get('message', '')}" for one in errors)
