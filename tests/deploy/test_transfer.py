@@ -144,7 +144,7 @@ def test_an_index_without_an_image_is_not_pulled(tmp_path: Path) -> None:
     (tmp_path / "layout" / "index.json").write_bytes(encoded(index_document([Descriptor.to(INDEX, empty)])))
     (tmp_path / "layout" / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
 
-    with pytest.raises(PackagingError, match="layout is an index without an image. Push or export it anew"):
+    with pytest.raises(PackagingError, match=r"layout is an index without an image. Push or export it anew"):
         Image.pull(Workspace(str(tmp_path / "other")), str(tmp_path / "layout"), "back")
 
 
