@@ -11,8 +11,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import httpx
@@ -87,6 +89,17 @@ def test_change_while_another_holds_the_lock_is_refused(workspace: Workspace, tm
         service.reload()
 
     assert re.match(rf"demo: the process with pid {os.getpid()} is at 'regen-key' since 20", str(raised.value))
+
+
+def test_change_waits_for_one_that_only_looks(workspace: Workspace, tmp_path: Path) -> None:
+    service = deployed(workspace, tmp_path / "src", VERSIONED.format(version=1))
+    with ExitStack() as stack:
+        stack.enter_context(service.folder.changing("settle"))
+        look = Timer(0.1, stack.pop_all().close)
+        look.start()
+
+        with service.folder.changing("update"):
+            look.join()
 
 
 def test_what_this_process_has_begun_is_waited_for(workspace: Workspace, tmp_path: Path) -> None:

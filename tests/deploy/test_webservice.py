@@ -288,6 +288,20 @@ def test_keys_and_tokens_of_a_service_without_them_are_refused(workspace: Worksp
         service.regen_key("Third")
 
 
+def test_things_of_another_kind_are_named(workspace: Workspace, tmp_path: Path) -> None:
+    service: Any = deployed(workspace, tmp_path / "src", VERSIONED.format(version=1), auth_enabled=True)
+    for action, message in (
+        (
+            lambda: service.run({"data": [1]}),
+            r"input_data: expected a text or bytes, got .* Write json\.dumps",
+        ),
+        (lambda: service.update([1]), "models: expected a Model, or its name, got 1"),
+        (lambda: service.regen_key(None), "key: expected Primary or Secondary, got nothing"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            action()
+
+
 def test_run_says_status_and_body_of_what_is_no_score(workspace: Workspace, tmp_path: Path) -> None:
     service = deployed(workspace, tmp_path / "src", "def init(): pass\ndef run(raw_data): raise KeyError('x')\n")
 

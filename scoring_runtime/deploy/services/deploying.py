@@ -132,6 +132,8 @@ def ids_of(workspace: Workspace, models: Iterable[Any]) -> tuple[str, ...]:
     result = []
     for model in models:
         if not isinstance(model, str):
+            if not hasattr(model, "id"):
+                raise ConfigError("models", model, "a Model, or its name", 'Write [model], or ["name:1"].')
             result.append(str(model.id))
             continue
         name, colon, version = model.partition(":")

@@ -43,7 +43,7 @@ def with_key(kept: Secrets, name: str, value: str) -> Secrets:
 
 def key_field(name: str, value: str | None) -> str:
     """The field of Secrets that a key's name means. Raises ConfigError, also for a key that is too short."""
-    if name.lower() not in KEYS:
+    if not isinstance(name, str) or name.lower() not in KEYS:
         raise ConfigError("key", name, "Primary or Secondary")
     if value is not None and not KEY.holds(value):
         raise ConfigError("set_key", "***", KEY.expected, "Leave it out to have one made.")

@@ -13,7 +13,7 @@ from typing import Any
 
 from scoring_runtime.deploy.services.scoring_client import wait_for_key
 from scoring_runtime.deploy.services.service import Service
-from scoring_runtime.deploy.services.service_folder import ServiceFolder, pending_of
+from scoring_runtime.deploy.services.service_folder import SETTLE, ServiceFolder, pending_of
 from scoring_runtime.deploy.services.service_image import with_image, with_planned_image
 from scoring_runtime.deploy.targets.base import FAILED, HEALTHY, TRANSITIONING, Progress, Status
 from scoring_runtime.deploy.targets.table import target_of
@@ -74,7 +74,7 @@ def settle(folder: ServiceFolder) -> tuple[Service, Status, dict[str, Any]]:
     status = status_of(folder, service)
     if status.state in (HEALTHY, FAILED):
         try:
-            with folder.changing("settle"):
+            with folder.changing(SETTLE):
                 if folder.state() == state:
                     close(folder, service, status, lambda text: None)
         except ServiceBusy:

@@ -16,6 +16,7 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -29,9 +30,11 @@ from scoring_runtime.errors import ServiceBusy, ServiceNotFound
 from scoring_runtime.supervisor.files import write_private
 from scoring_runtime.supervisor.identity import identify
 
-__all__ = ["ServiceFolder", "busy", "now", "pending_of", "service_names"]
+__all__ = ["SETTLE", "ServiceFolder", "busy", "now", "pending_of", "service_names"]
 
 KEPT_REVISIONS = 5
+SETTLE = "settle"
+PATIENCE_SECONDS = 0.5
 
 
 class ServiceFolder:
@@ -181,7 +184,10 @@ class ServiceFolder:
 
     @contextmanager
     def changing(self, operation: str) -> Iterator[None]:
-        """Only one process changes a service at a time; raises ServiceBusy, which names the other."""
+        """Only one process changes a service at a time; raises ServiceBusy, which names the other.
+
+        Those who only look settle what has ended: that takes a moment, and is waited for.
+        """
         before = os.umask(0o077)
         try:
             make_folder(self.folder)
@@ -189,16 +195,25 @@ class ServiceFolder:
         finally:
             os.umask(before)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise busy(self.name, self.text("lock")) from None
+            patient_until = time.monotonic() + (0.0 if operation == SETTLE else PATIENCE_SECONDS)
+            while not locked(descriptor):
+                if time.monotonic() > patient_until:
+                    raise busy(self.name, self.text("lock"))
+                time.sleep(0.02)
             note = json.dumps({"pid": os.getpid(), "operation": operation, "since": now()})
             os.truncate(descriptor, 0)
             os.write(descriptor, note.encode())
             yield
         finally:
             os.close(descriptor)
+
+
+def locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def busy(name: str, note: str) -> ServiceBusy:

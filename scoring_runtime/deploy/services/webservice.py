@@ -215,6 +215,8 @@ class Webservice(DeployVerbs, Credentials):
 
     def run(self, input_data: str | bytes) -> Any:
         """Score once. Credentials are read anew when they are refused. Raises ServiceFailed unless it answers 200."""
+        if not isinstance(input_data, str | bytes):
+            raise ConfigError("input_data", input_data, "a text or bytes", "Write json.dumps(...).")
         uri = self.scoring_uri
         if uri is None:
             raise ServiceFailed(f"{self.name} has no address yet. Wait for it: scoring service wait {self.name}")
