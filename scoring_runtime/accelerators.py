@@ -187,7 +187,7 @@ def accelerator(name: str) -> Accelerator:
         return found
     if re.fullmatch(r"\w+ExecutionProvider", name):
         return Accelerator(name, name.removesuffix("ExecutionProvider"), (name, CPU), "", "", options=None)
-    if name.startswith(PLUGIN):
+    if re.fullmatch(rf"{PLUGIN}[A-Za-z0-9][\w.-]*", name):
         package = name.removeprefix(PLUGIN).replace("_", "-")
         return Accelerator(name, f"the plugin {package}", (name, CPU), package, "", options=None, plugin=package)
     names = ", ".join(ACCELERATORS)

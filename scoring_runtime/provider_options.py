@@ -76,6 +76,10 @@ def parse_options(text: str) -> dict[str, Any]:
     if broken:
         expected = "a JSON object or name=value;name=value"
         raise SettingsError(OPTIONS_SETTING, broken[0], expected, "It has no equals sign.")
+    names = [name.strip() for name, _, _ in pairs]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise SettingsError(OPTIONS_SETTING, twice[0], "each option once")
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 

@@ -53,9 +53,10 @@ def test_a_provider_without_a_row_gets_one() -> None:
     assert row.check({"intra_op_num_threads": 2}) == {"intra_op_num_threads": "2"}
 
 
-def test_an_unknown_name_is_refused_with_those_there_are() -> None:
-    with pytest.raises(SettingsError, match=r"SCORING_ACCELERATOR: expected one of cpu, cuda, .*got 'tpu'"):
-        accelerator("tpu")
+@pytest.mark.parametrize("name", ["tpu", "plugin:", "plugin:a b"])
+def test_an_unknown_name_is_refused_with_those_there_are(name: str) -> None:
+    with pytest.raises(SettingsError, match=rf"SCORING_ACCELERATOR: expected one of cpu, cuda, .*got '{name}'"):
+        accelerator(name)
 
 
 def test_the_fpga_row_takes_one_model_and_does_not_scale() -> None:
@@ -157,10 +158,15 @@ def test_options_are_written_as_json_or_as_pairs(text: str, options: dict[str, A
     assert parse_options(text) == options
 
 
-@pytest.mark.parametrize("text", ["{", "device_id", "a=1;b"])
+@pytest.mark.parametrize("text", ["{", "device_id", "a=1;b", "[]"])
 def test_options_that_are_neither_are_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="SCORING_ACCELERATOR_OPTIONS: expected a JSON object or name=value"):
         parse_options(text)
+
+
+def test_an_option_that_is_given_twice_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"expected each option once, got 'device_type'"):
+        parse_options("device_type=CPU;device_type=GPU")
 
 
 @pytest.mark.parametrize(

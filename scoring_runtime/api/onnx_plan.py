@@ -117,8 +117,11 @@ def read_config(text: str) -> dict[str, Any]:
         if not text.lstrip().startswith("{"):
             with open(text, encoding="utf-8") as file:
                 text = file.read()
-        return dict(json.loads(text))
-    except (OSError, ValueError) as error:
+        config = dict(json.loads(text))
+        if not all(isinstance(properties, dict) for properties in config.values()):
+            raise ValueError("Each device has an object of properties.")
+        return config
+    except (OSError, TypeError, ValueError) as error:
         name = f"{OPTIONS_SETTING}, load_config"
         raise SettingsError(
             name, text, "a JSON object of properties for each device, or its file", str(error)

@@ -332,6 +332,11 @@ def test_a_missing_file_of_properties_is_named(tmp_path: Path) -> None:
         plan_session(accelerator("openvino"), {"load_config": "nothing.json"}, "prefer", 1, "1.31.1", "", "")
 
 
+def test_properties_that_belong_to_no_device_are_named() -> None:
+    with pytest.raises(SettingsError, match=r"load_config: .* Each device has an object of properties\."):
+        plan_session(accelerator("openvino"), {"load_config": '{"CPU": 5}'}, "prefer", 1, "1.31.1", "", "")
+
+
 # threads, warm-up, caches
 
 

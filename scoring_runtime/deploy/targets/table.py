@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from scoring_runtime.deploy.targets.base import Target
     from scoring_runtime.deploy.workspaces.workspace import Workspace
 
-__all__ = ["TARGETS", "target_of"]
+__all__ = ["TARGETS", "platforms_of", "target_of"]
 
 
 def local(workspace: Workspace, service: Service) -> Target:
@@ -28,7 +28,8 @@ def iot(workspace: Workspace, service: Service) -> Target:
 
     settings = attached(workspace, service)
     registry = settings.pop("registry", "")
-    return Published(IotEdgeTarget(made(Edge, settings)), workspace, registry)
+    target = IotEdgeTarget(made(Edge, settings), platforms=lambda image: platforms_of(workspace, registry, image))
+    return Published(target, workspace, registry)
 
 
 def aci(workspace: Workspace, service: Service) -> Target:
@@ -54,6 +55,16 @@ def kubernetes(workspace: Workspace, service: Service) -> Target:
     registry = settings.pop("registry", "")
     target = KubernetesTarget(cluster_of(settings), service.deployment.namespace or "")
     return Published(target, workspace, registry)
+
+
+def platforms_of(workspace: Workspace, registry: str, reference: str) -> list[str]:
+    """Of an image that the workspace has pushed there; of others nothing is known."""
+    from scoring_runtime.deploy.images.image import Image
+
+    prefix = f"{registry.rstrip('/')}/"
+    if not registry or not reference.startswith(prefix):
+        return []
+    return list(Image(workspace, id=reference.removeprefix(prefix)).serialize()["platforms"])
 
 
 def attached(workspace: Workspace, service: Service) -> dict[str, Any]:

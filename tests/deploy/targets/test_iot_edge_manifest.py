@@ -165,6 +165,18 @@ MISTAKES: dict[str, Callable[[dict[str, Any], dict[str, Any]], Any]] = {
     "route up: expected a priority from 0 to 9, got 10": lambda agent, hub: hub["routes"].update(
         up={"route": "FROM /* INTO $upstream", "priority": 10}
     ),
+    "route up: expected timeToLiveSecs as a whole number of seconds, got '1h'": lambda agent, hub: hub["routes"].update(
+        up={"route": "FROM /* INTO $upstream", "timeToLiveSecs": "1h"}
+    ),
+    "route up: expected route, priority and timeToLiveSecs, got 'ttl'": lambda agent, hub: hub["routes"].update(
+        up={"route": "FROM /* INTO $upstream", "ttl": 1}
+    ),
+    "env.BIG.value has 5000 bytes, at most 4096 fit": lambda agent, hub: agent["modules"]["iris"]["env"].update(
+        {"BIG": {"value": "x" * 5000}}
+    ),
+    "$edgeAgent: its desired properties have": lambda agent, hub: agent["modules"]["iris"]["env"].update(
+        {f"V{n}": {"value": "x" * 4000} for n in range(9)}
+    ),
     "route up: expected an endpoint": lambda agent, hub: hub["routes"].update(
         up='FROM /* INTO BrokeredEndpoint("/iris")'
     ),

@@ -95,6 +95,22 @@ def test_apply_sets_the_manifest_from_a_file_that_only_we_read(az: Az) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("platforms", "fits"), [(["linux/amd64"], False), (["linux/amd64", "linux/arm64/v8"], True), ([], True)]
+)
+def test_an_image_for_another_processor_is_not_sent_to_a_device(az: Az, platforms: list[str], fits: bool) -> None:
+    target = IotEdgeTarget(replace(EDGE, platform="arm64"), platforms=lambda image: platforms)
+    if fits:
+        target.apply(iot(), quiet)
+        assert len(az.calls) == 1
+        return
+
+    with pytest.raises(
+        TargetError, match=r"is linux/arm64, and .* is for linux/amd64\. Build one .*--platform linux/arm64"
+    ):
+        target.apply(iot(), quiet)
+
+
 def test_a_layer_takes_the_place_of_the_one_before_it(az: Az) -> None:
     az.answers([{"id": "iris-2"}, {"id": "other-1"}, {"id": "iris-large"}])
 

@@ -137,6 +137,15 @@ def test_a_request_is_never_cut_off_by_what_stands_before_the_server() -> None:
         assert {rule["timeouts"]["request"] for rule in route["spec"]["rules"]} == {"0s"}
 
 
+def test_kserve_without_knative_scales_on_the_processor() -> None:
+    made = documents(aks(), Cluster(workload="kserve", scaling=Scaling("cpu")))[-1]
+    predictor = made["spec"]["predictor"]
+
+    assert made["metadata"]["annotations"]["serving.kserve.io/deploymentMode"] == "RawDeployment"
+    assert (predictor["scaleMetric"], predictor["scaleTarget"]) == ("cpu", 70)
+    assert predictor["containers"][0]["readinessProbe"]["httpGet"]["port"] == 5001  # which a Deployment must have
+
+
 def test_the_smallest_request_is_one() -> None:
     (container,) = template(aks(cpu_cores=0.0001, memory_gb=0.0001))["spec"]["containers"]
 

@@ -12,7 +12,7 @@ from scoring_runtime.deploy import Workspace
 from scoring_runtime.deploy.services.compute import AksCompute, AttachConfiguration, ComputeTarget
 from scoring_runtime.deploy.services.service import Service
 from scoring_runtime.deploy.targets.published import archive_of
-from scoring_runtime.deploy.targets.table import target_of
+from scoring_runtime.deploy.targets.table import platforms_of, target_of
 from scoring_runtime.errors import TargetError
 from tests.deploy.targets.services import aci, aks, iot
 
@@ -66,3 +66,20 @@ def test_a_setting_that_a_host_does_not_have_is_named(ws: Workspace) -> None:
 
     with pytest.raises(TargetError, match="ports: no setting of this host has this name; there are: engine, address"):
         target_of(ws, of_ours(aci()))
+
+
+def test_what_platforms_an_image_has_is_known_of_those_of_the_workspace(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Built:
+        def __init__(self, workspace: Workspace, id: str) -> None:
+            self.id = id
+
+        def serialize(self) -> dict[str, list[str]]:
+            return {"platforms": [f"linux/arm64 of {self.id}"]}
+
+    monkeypatch.setattr("scoring_runtime.deploy.images.image.Image", Built)
+
+    assert platforms_of(ws, "registry.example/", "registry.example/iris:7") == ["linux/arm64 of iris:7"]
+    assert platforms_of(ws, "registry.example", "other.example/iris:7") == []
+    assert platforms_of(ws, "", "iris:7") == []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from scoring_runtime.deploy.targets.iot_edge.chunks import CHUNK, joined
@@ -17,6 +18,7 @@ ROUTE_TEXT = re.compile(
 )
 SOURCE = re.compile(r"FROM\s+/messages/modules/([^/\s]+)/", re.IGNORECASE)
 SINK = re.compile(r"/modules/([^/]+)/inputs/[^/]+")
+MOST_BYTES, MOST_TEXT_BYTES = 32 * 1024, 4 * 1024
 PREFIX_MODULES, PREFIX_ROUTES = "properties.desired.modules.", "properties.desired.routes."
 Document = dict[str, Any]
 
@@ -25,13 +27,30 @@ def problems(manifest: Document) -> list[str]:
     """A sentence each, with the place; none when all is well."""
     content = manifest["modulesContent"]
     modules, routes, whole = modules_in(content), routes_in(content), "properties.desired" in content["$edgeAgent"]
-    found: list[str] = []
+    found: list[str] = [text for name, twin in content.items() for text in twin_problems(name, twin)]
     for name, module in modules.items():
         found += module_problems(name, module)
     found += port_problems(modules)
     for name, route in routes.items():
         found += route_problems(name, route, set(modules) if whole else None)
     return found
+
+
+def twin_problems(name: str, twin: Document) -> Iterator[str]:
+    """What a hub takes as desired properties: texts of 4 KiB, 32 KiB together."""
+    if (size := len(json.dumps(twin, ensure_ascii=False, separators=(",", ":")).encode())) > MOST_BYTES:
+        yield f"{name}: its desired properties have {size} bytes, at most {MOST_BYTES} fit"
+    for place, text in texts(twin):
+        if (size := len(text.encode())) > MOST_TEXT_BYTES:
+            yield f"{name}: {place} has {size} bytes, at most {MOST_TEXT_BYTES} fit"
+
+
+def texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from texts(inner, f"{place}.{key}" if place else str(key))
+    elif isinstance(value, str):
+        yield place, value
 
 
 def modules_in(content: Document) -> dict[str, Document]:
@@ -89,9 +108,13 @@ def route_problems(name: str, route: Any, modules: set[str] | None) -> Iterator[
         yield f'route {name}: expected FROM /... [WHERE ...] INTO $upstream or BrokeredEndpoint("..."), got {text!r}'
         return
     if not isinstance(route, str):
-        priority = route.get("priority", 0)
-        if not isinstance(priority, int) or not 0 <= priority <= 9:
+        priority, seconds = route.get("priority", 0), route.get("timeToLiveSecs", 0)
+        if type(priority) is not int or not 0 <= priority <= 9:
             yield f"route {name}: expected a priority from 0 to 9, got {priority!r}"
+        if type(seconds) is not int or seconds < 0:
+            yield f"route {name}: expected timeToLiveSecs as a whole number of seconds, got {seconds!r}"
+        if more := sorted(route.keys() - {"route", "priority", "timeToLiveSecs"}):
+            yield f"route {name}: expected route, priority and timeToLiveSecs, got {more[0]!r}"
     sink = SINK.fullmatch(match[3]) if match[3] else None
     if match[3] and sink is None:
         yield f"route {name}: expected an endpoint /modules/<module>/inputs/<input>, got {match[3]!r}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -39,9 +39,12 @@ FILE = "deployment.json"
 class IotEdgeTarget:
     """One device, or with a target condition many."""
 
-    def __init__(self, edge: Edge, run: Run = run_az) -> None:
+    def __init__(
+        self, edge: Edge, run: Run = run_az, platforms: Callable[[str], Sequence[str]] = lambda image: ()
+    ) -> None:
         self.edge = edge
         self.run = run
+        self.platforms = platforms  # for which an image is, such as linux/amd64; nothing where that is not known
 
     def plan(self, service: Service) -> Plan:
         document = checked(service, self.edge)
@@ -61,6 +64,7 @@ class IotEdgeTarget:
 
     def apply(self, service: Service, progress: Progress) -> None:
         self.needs_a_hub(service)
+        self.needs_the_platform(service)
         document = checked(service, self.edge)
         layer = f"{service.name}-{service.revision}"
         layers = self.layers(service) if self.edge.layered else []
@@ -110,6 +114,15 @@ class IotEdgeTarget:
         if not self.edge.hub:
             raise TargetError(
                 f"{service.name}: expected the name of the IoT hub; list them with: az iot hub list --query [].name"
+            )
+
+    def needs_the_platform(self, service: Service) -> None:
+        platforms = self.platforms(service.image)
+        wanted = f"linux/{self.edge.platform}"
+        if platforms and not any(one == wanted or one.startswith(f"{wanted}/") for one in platforms):
+            raise TargetError(
+                f"{service.name}: the device is {wanted}, and {service.image} is for {', '.join(platforms)}. Build one "
+                f"for it (scoring image build --platform {wanted}) and deploy that; or attach with another platform."
             )
 
 

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["KSERVE_CONTAINER", "inference_service", "knative_service"]
 
 KSERVE_CONTAINER = "kserve-container"  # what KServe looks for
+WITHOUT_KNATIVE = {
+    "serving.kserve.io/deploymentMode": "RawDeployment",
+    "serving.kserve.io/autoscalerClass": "hpa",
+}
 Document = dict[str, Any]
 
 
@@ -53,18 +57,28 @@ def inference_service(service: Service, cluster: Cluster, container: Container) 
         **spec,
         "minReplicas": lowest,
         "maxReplicas": highest,
-        "scaleMetric": "concurrency",
-        "scaleTarget": max(1, round(slots(service, container) * utilization(service) / 100)),
+        **kserve_scale(service, cluster, container),
         "containerConcurrency": slots(service, container),
         "timeout": seconds(container),
         "annotations": pod_annotations(container),
     }
+    about = described(metadata(service, cluster), service)
+    if cluster.scaling.by == "cpu":
+        about["annotations"] |= WITHOUT_KNATIVE
     return {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
-        "metadata": described(metadata(service, cluster), service),
+        "metadata": about,
         "spec": {"predictor": predictor},
     }
+
+
+def kserve_scale(service: Service, cluster: Cluster, container: Container) -> Document:
+    """Its HPAs know the processor only; how many requests run is known to Knative, through which it serves else."""
+    if cluster.scaling.by == "cpu":
+        return {"scaleMetric": "cpu", "scaleTarget": utilization(service)}
+    share = slots(service, container) * utilization(service) / 100
+    return {"scaleMetric": "concurrency", "scaleTarget": max(1, round(share))}
 
 
 def pod_spec(service: Service, cluster: Cluster, container: Container) -> Document:
@@ -80,7 +94,7 @@ def pod_spec(service: Service, cluster: Cluster, container: Container) -> Docume
         del document[name]
     document["ports"] = [{"name": "http1", "containerPort": container.port, "protocol": "TCP"}]
     for name in ("livenessProbe", "readinessProbe"):
-        document[name]["httpGet"].pop("port")
+        document[name]["httpGet"]["port"] = container.port
     document["livenessProbe"]["initialDelaySeconds"] = container.probe.initial_delay  # there is no startup probe
     del document["securityContext"]["privileged"]
     # Knative lets no security context of the pod through, so no fsGroup either: files are for everyone in the pod.
