@@ -124,6 +124,8 @@ def request_of(workspace: Workspace, arguments: argparse.Namespace, say: Any) ->
 
 def for_engine(workspace: Workspace, given: dict[str, Any], arguments: argparse.Namespace) -> tuple[Any, str | None]:
     """A container in place of a process; with --dry-run the engine is not written down."""
+    from dataclasses import fields
+
     from scoring_runtime.deploy import AciWebservice
     from scoring_runtime.deploy.services.compute import attach_engine
     from scoring_runtime.errors import ConfigError
@@ -131,10 +133,13 @@ def for_engine(workspace: Workspace, given: dict[str, Any], arguments: argparse.
     config = given["deployment_config"]
     if config is not None and config.compute_type not in ("local", "aci"):
         raise ConfigError("--engine", arguments.engine, f"none for a service on {config.compute_type}")
+    if getattr(config, "token_auth_enabled", False):
+        raise ConfigError("token_auth_enabled", True, "false with --engine", "Set auth_enabled (authEnabled) for keys.")
     if config is None or config.compute_type == "local":
-        names = ("tags", "properties", "description", "auth_enabled", "primary_key", "secondary_key")
-        kept = {name: getattr(config, name) for name in names} if config else {}
-        config = AciWebservice.deploy_configuration(**kept)
+        values = {one.name: getattr(config, one.name) for one in fields(config)} if config else {}
+        given_ones = {name: value for name, value in values.items() if value is not None}
+        given_ones.pop("token_auth_enabled", None)
+        config = AciWebservice.deploy_configuration(**given_ones)
     return config, None if arguments.dry_run else attach_engine(workspace, arguments.engine)
 
 

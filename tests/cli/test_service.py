@@ -194,12 +194,18 @@ def test_flag_that_the_host_does_not_have_is_refused(shell: Shell) -> None:
 
 def test_engine_makes_it_a_container(shell: Shell) -> None:
     script(shell.folder / "hello", VERSIONED.format(version=1))
-    (shell.folder / "dc.json").write_text(json.dumps({"computeType": "local", "authEnabled": True}))
+    (shell.folder / "dc.json").write_text(json.dumps({"computeType": "local", "authEnabled": True, "port": 8081}))
 
     plan = shell.json("deploy", "hello", "--dc", "dc.json", "--engine", "docker", "--cc", "1", "--dry-run")
 
     assert plan["steps"][0] == "Build the image hello:1 from the script and its models."
-    assert "hello:1" in plan["documents"]["container.json"]
+    container = json.loads(plan["documents"]["container.json"])
+    assert container["Image"] == "localhost/scoring/hello:1"
+    assert container["HostConfig"]["PortBindings"] == {"5001/tcp": [{"HostPort": "8081", "HostIp": "127.0.0.1"}]}
+    assert "SCORING_AUTH=key" in container["Env"]
+    (shell.folder / "dc.json").write_text(json.dumps({"computeType": "local", "tokenAuthEnabled": True}))
+    said = shell.error("deploy", "hello", "--dc", "dc.json", "--engine", "docker")
+    assert "token_auth_enabled: expected false with --engine, got True. Set auth_enabled (authEnabled) for keys" in said
     (shell.folder / "dc.json").write_text(json.dumps({"computeType": "aks"}))
     said = shell.error("deploy", "hello", "--dc", "dc.json", "--engine", "docker")
     assert "--engine: expected none for a service on aks, got 'docker'" in said

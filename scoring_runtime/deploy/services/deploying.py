@@ -37,6 +37,7 @@ class Wish:
     properties: Mapping[str, str] | None = None
     description: str | None = None
     environ: Mapping[str, str] = field(default_factory=dict)
+    anew: bool = False  # an image of the script and its models as they are now, in place of the one there is
 
     def is_only_labels(self) -> bool:
         """Whether nothing is wished that a server would have to be started for."""
@@ -66,8 +67,11 @@ def new_revision(workspace: Workspace, name: str, wish: Wish, before: Service | 
             f"{before.compute_type}, where {name} runs",
             f"Give the new one another name, or delete this one first: scoring service delete {name}",
         )
-    models = wish.models if wish.models is not None else (before.models if before else ())
+    deployment = where_it_runs(name, deployment, before)
+    kept_models = before.models if before and not wish.image else ()  # an image has its own, and its own script
+    kept_inference = before.inference if before and not wish.image else {}
     inference = document_of_config(wish.inference_config) if wish.inference_config else None
+    built_anew = inference or wish.models is not None or (wish.anew and kept_inference)
     registries = registries_of(wish.inference_config) if wish.inference_config else {}
     kept = before.secrets if before else Secrets()
     service = Service(
@@ -75,9 +79,9 @@ def new_revision(workspace: Workspace, name: str, wish: Wish, before: Service | 
         compute_type=deployment.compute_type,
         revision=revision,
         deployment=deployment,
-        image=wish.image or (before.image if before and not inference and wish.models is None else ""),
-        models=models,
-        inference=inference if inference is not None else (before.inference if before else {}),
+        image=wish.image or (before.image if before and not built_anew else ""),
+        models=wish.models if wish.models is not None else kept_models,
+        inference=inference if inference is not None else kept_inference,
         auth=auth_of(deployment),
         tags=with_tags(wish.tags if wish.tags is not None else deployment.tags or None, before.tags if before else {}),
         properties=with_properties(wish.properties or deployment.properties, before.properties if before else {}),
@@ -94,12 +98,30 @@ def new_revision(workspace: Workspace, name: str, wish: Wish, before: Service | 
     return replace(service, environ=environ_of(workspace, service, wish, before))
 
 
+def where_it_runs(name: str, deployment: Any, before: Service | None) -> Any:
+    """On the compute target where it is already: a service does not move. Raises ConfigError."""
+    fields = getattr(deployment, "__dataclass_fields__", {})
+    if before is None or "compute_target_name" not in fields:
+        return deployment
+    there, wanted = before.deployment.compute_target_name, deployment.compute_target_name
+    if wanted is None:
+        return replace(deployment, compute_target_name=there)
+    if wanted != (there or deployment.compute_type):
+        raise ConfigError(
+            "deployment_target",
+            wanted,
+            f"{there or deployment.compute_type}, where {name} runs",
+            f"Give the new one another name, or delete this one first: scoring service delete {name}",
+        )
+    return deployment
+
+
 def environ_of(workspace: Workspace, service: Service, wish: Wish, before: Service | None) -> dict[str, str]:
     """For the server: of the code and its environment, and what the user adds."""
     kept = before.environ if before and not wish.inference_config else {}
     extra = {**{name: value for name, value in kept.items() if name not in MADE_ANEW}, **wish.environ}
     if not service.inference:
-        return {**kept, **extra}
+        return extra if wish.image else {**kept, **extra}
     config = InferenceConfig.from_document(service.inference, f"the inference configuration of {service.name}")
     return dict(build_context(workspace, service.models, config, extra).environ)
 

@@ -105,6 +105,7 @@ class AciDeployment(Deployment):
     vnet_name: str | None = row(None, "vnetName", TEXT)
     subnet_name: str | None = row(None, "subnetName", TEXT)
     compute_target_name: str | None = row(None, "computeTargetName", TEXT)  # ours: an attached container engine
+    port: int | None = row(None, "port", whole(1, 65535))  # ours: of the engine's machine
 
     def __post_init__(self) -> None:
         super().__post_init__()

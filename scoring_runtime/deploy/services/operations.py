@@ -15,9 +15,9 @@ from scoring_runtime.deploy.services.scoring_client import wait_for_key
 from scoring_runtime.deploy.services.service import Service
 from scoring_runtime.deploy.services.service_folder import SETTLE, ServiceFolder, pending_of
 from scoring_runtime.deploy.services.service_image import with_image, with_planned_image
-from scoring_runtime.deploy.targets.base import FAILED, HEALTHY, TRANSITIONING, Progress, Status
+from scoring_runtime.deploy.targets.base import FAILED, HEALTHY, TRANSITIONING, UNHEALTHY, Progress, Status
 from scoring_runtime.deploy.targets.table import target_of
-from scoring_runtime.errors import DeployError, ModelNotFound, ScoringRuntimeError, ServiceBusy
+from scoring_runtime.errors import DeployError, ModelNotFound, ScoringRuntimeError, ServiceBusy, TargetError
 from scoring_runtime.supervisor.identity import is_same
 
 __all__ = ["bring_up", "current", "remove", "resume", "settle", "status_of"]
@@ -69,7 +69,10 @@ def settle(folder: ServiceFolder) -> tuple[Service, Status, dict[str, Any]]:
     pending = state["pending"]
     if pending is None:
         service = folder.read(state["current"])
-        return service, status_of(folder, service), state
+        try:
+            return service, status_of(folder, service), state
+        except TargetError as error:  # nobody can say how it is; the other services are listed all the same
+            return service, Status(UNHEALTHY, str(error)), state
     service = folder.read(pending["revision"])
     status = status_of(folder, service)
     if status.state in (HEALTHY, FAILED):

@@ -48,8 +48,9 @@ def wish_of(
     if changes:
         deployment = changed(deployment or service.deployment, changes)
     image = values.get("image")
+    models = values.get("models", getattr(image, "models", None))  # an Image has its models in it
     return wait, Wish(
-        models=ids_of(workspace, values["models"]) if "models" in values else None,
+        models=None if models is None else ids_of(workspace, models),
         inference_config=values.get("inference_config"),
         deployment=deployment,
         image=getattr(image, "id", image),

@@ -272,7 +272,7 @@ class Webservice(DeployVerbs, Credentials):
         Where the script is gone, the files that were deployed are run once more.
         """
         if source_is_there(self.service):
-            self.bring_up("reload", Wish(), progress)
+            self.bring_up("reload", Wish(anew=True), progress)
         else:
             progress("the script is not where it was deployed from; its deployed files are run once more")
             operations.bring_up(self.folder, "reload", once_more, progress)

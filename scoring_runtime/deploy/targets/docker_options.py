@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from scoring_runtime.deploy.targets.container import Container
 
-__all__ = ["create_options", "merged"]
+__all__ = ["LOCAL", "create_options", "merged"]
 
+LOCAL = "localhost/scoring"  # where an engine keeps what was loaded into it
 GIB = 1024**3
 Document = dict[str, Any]
 

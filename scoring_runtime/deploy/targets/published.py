@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING
 from scoring_runtime.deploy.images.image import Image
 from scoring_runtime.deploy.images.layout import write_archive
 from scoring_runtime.deploy.targets.base import Plan, Progress, Status, Target
-from scoring_runtime.errors import TargetError
+from scoring_runtime.deploy.targets.docker_options import LOCAL
+from scoring_runtime.errors import ImageNotFound, TargetError
 
 if TYPE_CHECKING:
     from scoring_runtime.deploy.services.service import Service
     from scoring_runtime.deploy.workspaces.workspace import Workspace
 
-__all__ = ["LOCAL", "Published", "archive_of"]
+__all__ = ["Published", "archive_of"]
 
-LOCAL = "localhost/scoring"  # where an engine keeps what was loaded into it
 OURS = re.compile(
     r"[a-z0-9][a-z0-9.-]*:\d+"
 )  # name:version of the workspace; a reference has a / or no version of ours
+LOADED = re.compile(rf"{LOCAL}/(?P<id>.+:\d+)-[0-9a-f]{{12}}")
 CHUNK = 1024 * 1024
 
 
@@ -63,7 +64,16 @@ class Published:
             return service
         if not self.registry:
             raise TargetError(without_registry(service))
-        return replace(service, image=f"{self.registry}/{service.image}")
+        image = self.loaded(service.image) if self.registry == LOCAL else f"{self.registry}/{service.image}"
+        return replace(service, image=image)
+
+    def loaded(self, id: str) -> str:
+        """With the beginning of its digest: two workspaces may have an image of the same name in one engine."""
+        try:
+            digest = Image(self.workspace, id=id).descriptor.digest
+        except ImageNotFound:  # a plan's, which is not built yet
+            return f"{LOCAL}/{id}"
+        return f"{LOCAL}/{id}-{digest[7:19]}"
 
 
 def without_registry(service: Service) -> str:
@@ -76,10 +86,8 @@ def without_registry(service: Service) -> str:
 
 def archive_of(workspace: Workspace, reference: str) -> Iterator[bytes] | None:
     """What `docker load` takes, for a reference below LOCAL; None for any other."""
-    if not reference.startswith(f"{LOCAL}/"):
-        return None
-    image = Image(workspace, id=reference.removeprefix(f"{LOCAL}/"))
-    return archive(workspace, image, reference)
+    match = LOADED.fullmatch(reference)
+    return archive(workspace, Image(workspace, id=match["id"]), reference) if match else None
 
 
 def archive(workspace: Workspace, image: Image, reference: str) -> Iterator[bytes]:

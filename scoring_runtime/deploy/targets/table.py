@@ -36,7 +36,8 @@ def aci(workspace: Workspace, service: Service) -> Target:
     from scoring_runtime.deploy.models.model import Model
     from scoring_runtime.deploy.targets.aci.host import ContainerHost
     from scoring_runtime.deploy.targets.aci.target import AciTarget
-    from scoring_runtime.deploy.targets.published import LOCAL, Published, archive_of
+    from scoring_runtime.deploy.targets.docker_options import LOCAL
+    from scoring_runtime.deploy.targets.published import Published, archive_of
 
     settings = attached(workspace, service)
     registry = settings.pop("registry", LOCAL)

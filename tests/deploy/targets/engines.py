@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.containers import Podman
-from tests.serving import ROOT
+from tests.serving import ROOT, until
 
 IMAGE = "localhost/scoring-test:1"
 SCRIPT = """
@@ -43,6 +45,22 @@ CMD ["python3", "-m", "scoring_runtime", "/var/azureml-app/score.py"]
 class PodmanService(NamedTuple):
     podman: Podman
     address: str
+
+
+@contextmanager
+def served(podman: Podman, name: str) -> Iterator[PodmanService]:
+    """podman's service on a socket of this name, which speaks Docker's API."""
+    path = podman.folder / f"{name}.sock"
+    command = [podman.program, "system", "service", "--time=0", f"unix://{path}"]
+    with (podman.folder / f"{name}.log").open("wb") as log:
+        # conmon writes a file "oom" into its working directory
+        process = subprocess.Popen(command, env=dict(podman.environ), cwd=podman.folder, stdout=log, stderr=log)
+    try:
+        until(path.exists)
+        yield PodmanService(podman, f"unix://{path}")
+    finally:
+        process.terminate()
+        process.wait(10)
 
 
 def build_image(podman: Podman, rootfs: Path, folder: Path) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from scoring_runtime.deploy import Workspace
+from scoring_runtime.deploy import Image, Workspace
 from scoring_runtime.deploy.services.compute import AksCompute, AttachConfiguration, ComputeTarget
 from scoring_runtime.deploy.services.service import Service
-from scoring_runtime.deploy.targets.published import archive_of
+from scoring_runtime.deploy.targets.published import Published, archive_of
 from scoring_runtime.deploy.targets.table import platforms_of, target_of
 from scoring_runtime.errors import TargetError
+from tests.deploy.building import script_alone, small_base
 from tests.deploy.targets.services import aci, aks, iot
 
 
@@ -44,6 +45,24 @@ def test_an_engine_of_this_machine_needs_no_registry(ws: Workspace) -> None:
 
     assert '"Image": "localhost/scoring/iris:7"' in plan.documents["container.json"]
     assert archive_of(ws, "registry.example/iris:7") is None
+
+
+def test_an_engine_tells_images_of_two_workspaces_apart(tmp_path: Path) -> None:
+    """Both call theirs iris:1; what is in it is part of its name in the engine."""
+    references = []
+    for name in ("one", "two"):
+        workspace = Workspace(str(tmp_path / name / "ws"))
+        config = script_alone(tmp_path / name, f"def init(): pass\ndef run(data): return {name!r}\n")
+        image = Image.create(workspace, "iris", [], config, base=str(small_base(tmp_path)))
+        target = target_of(workspace, of_ours(aci()))
+        assert isinstance(target, Published)
+        placed = target.placed(replace(of_ours(aci()), image=image.id)).image
+        loaded = b"".join(archive_of(workspace, placed) or ())
+        assert f'"RepoTags":["{placed}"]'.encode() in loaded
+        references.append(placed)
+
+    assert [one.rpartition("-")[0] for one in references] == ["localhost/scoring/iris:1"] * 2
+    assert references[0] != references[1]
 
 
 def test_without_a_registry_the_way_out_is_said(ws: Workspace) -> None:

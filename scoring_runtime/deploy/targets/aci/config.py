@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from scoring_runtime.deploy.targets.aci.host import ContainerHost
     from scoring_runtime.deploy.targets.container import Container
 
-__all__ = ["HASH", "SERVICE", "create_config", "digest", "port_of", "shown"]
+__all__ = ["HASH", "SERVICE", "create_config", "digest", "fixed_port", "port_of", "shown"]
 
 SERVICE, REVISION, HASH = "scoring-runtime/service", "scoring-runtime/revision", "scoring-runtime/hash"
 Document = dict[str, Any]
@@ -41,10 +41,16 @@ def create_config(service: Service, container: Container, host: ContainerHost, p
 
 def digest(service: Service, container: Container, host: ContainerHost, image_id: str) -> str:
     """Of all that makes another container necessary: neither the revision nor keys, which are put into this one."""
-    config = create_config(service, container, host, host.port)
+    config = create_config(service, container, host, fixed_port(service, host))
     del config["Labels"]
     parts = [config, image_id, sorted(container.keys), dict(container.tls)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def fixed_port(service: Service, host: ContainerHost) -> int | None:
+    """The one that the service, or else the host, is given; None: a free one, which the service then keeps."""
+    port: int | None = service.deployment.port or host.port
+    return port
 
 
 def port_of(made: Document, container: Container) -> int | None:

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from scoring_runtime.deploy.images.credentials import Credentials, find_credentials
+from scoring_runtime.deploy.images.references import Reference
 from scoring_runtime.errors import TargetError
 
 __all__ = ["Engine", "memory_events"]
@@ -81,10 +83,10 @@ class Engine:
                 return ""
 
     def pull(self, reference: str, logins: Mapping[str, tuple[str, str]]) -> None:
-        """A failure may hide in the stream of progress."""
-        registry = reference.partition("/")[0]
-        user, password = logins.get(registry, ("", ""))
-        auth = {"username": user, "password": password} if user else None
+        """As who the service says, else as who docker or podman is there. A failure may hide in the stream."""
+        registry = Reference.parse(reference).registry
+        who = Credentials(*logins[registry]) if registry in logins else find_credentials(registry)
+        auth = {"username": who.user, "password": who.password, "identitytoken": who.identity_token} if who else None
         with self.refusals(f"pull {reference}"):
             for line in self.api.pull(reference, stream=True, decode=True, auth_config=auth):
                 if "error" in line:
@@ -96,6 +98,14 @@ class Engine:
             for line in self.api.load_image(archive):
                 if "error" in line:
                     raise TargetError(f"The engine at {self.address} could not load the image: {line['error']}")
+
+    def forget(self, reference: str) -> None:
+        """An image, unless a container uses it."""
+        with self.refusals(f"remove the image {reference}"):
+            try:
+                self.api.remove_image(reference)
+            except self.errors.APIError:
+                pass  # it is used, or gone
 
     def create(self, name: str, config: Document, files: Mapping[str, Mapping[str, str]]) -> str:
         """A container that is not started yet, with these files (folder -> name -> text) in it; its id."""

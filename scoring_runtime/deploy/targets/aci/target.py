@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from scoring_runtime.deploy.targets.aci.config import HASH, SERVICE, create_config, digest, port_of, shown
+from scoring_runtime.deploy.targets.aci.config import HASH, SERVICE, create_config, digest, fixed_port, port_of, shown
 from scoring_runtime.deploy.targets.aci.container_group import (
     advice,
     arm_template,
@@ -25,6 +25,7 @@ from scoring_runtime.deploy.targets.aci.host import ContainerHost
 from scoring_runtime.deploy.targets.aci.state import exit_reason, oom_kills, state_of
 from scoring_runtime.deploy.targets.base import FAILED, Plan, Progress, Status
 from scoring_runtime.deploy.targets.container import KEYS_FOLDER, TLS_FOLDER, Container, container_of
+from scoring_runtime.deploy.targets.docker_options import LOCAL
 from scoring_runtime.deploy.targets.log_words import last_words
 from scoring_runtime.errors import TargetError
 
@@ -57,7 +58,7 @@ class AciTarget:
         return Engine(self.host.engine)
 
     def plan(self, service: Service) -> Plan:
-        config = create_config(service, container_of(service), self.host)
+        config = create_config(service, container_of(service), self.host, fixed_port(service, self.host))
         group = container_group(service, self.host)
         documents = {
             "container.json": json.dumps(shown(config), indent=2) + "\n",
@@ -79,7 +80,8 @@ class AciTarget:
         wanted = digest(service, container, self.host, self.engine.image_id(service.image))
         if live is None:
             progress(f"starting the container {service.name}")
-            self.start(service, container, wanted, service.name, self.host.port or free_port(self.host.address))
+            port = fixed_port(service, self.host) or free_port(self.host.address)
+            self.start(service, container, wanted, service.name, port)
         elif live["Config"]["Labels"].get(HASH) != wanted or not live["State"]["Running"]:
             self.replace(service, container, wanted, live, progress)
         elif container.keys:  # the server reads them again when they change
@@ -113,11 +115,16 @@ class AciTarget:
 
     def replace(self, service: Service, container: Container, wanted: str, live: Document, progress: Progress) -> None:
         """First beside the old one, on a port of its own. The port of the service moves when that one was healthy."""
-        port = self.host.port or port_of(live, container)
+        port = fixed_port(service, self.host) or port_of(live, container)
         self.remove(service, NEXT)
         self.remove(service, OLD)
         progress(f"starting revision {service.revision} beside the one that serves")
-        self.healthy_or_gone(service, container, self.start(service, container, wanted, f"{service.name}-{NEXT}", None))
+        try:
+            beside = self.start(service, container, wanted, f"{service.name}-{NEXT}", None)
+            self.healthy_or_gone(service, container, beside)
+        except TargetError:
+            self.forget(container.image)
+            raise
         progress("moving the port")
         self.engine.rename(live["Id"], f"{service.name}-{OLD}")
         try:
@@ -134,6 +141,7 @@ class AciTarget:
         finally:
             self.remove(service, NEXT)
         self.engine.remove(live["Id"])
+        self.forget(live["Config"]["Image"])
 
     def healthy_or_gone(self, service: Service, container: Container, made: Document) -> None:
         """Wait, at most as long as the config lets it boot. Raises TargetError with its last words."""
@@ -178,8 +186,16 @@ class AciTarget:
         if live is not None:
             progress(f"stopping the container {service.name}")
             self.engine.stop(live["Id"], container_of(service).drain_seconds + 5)
-        for one in self.all(service):
+        there = self.all(service)
+        for one in there:
             self.engine.remove(one["Id"])
+        for image in {one["Config"]["Image"] for one in there}:
+            self.forget(image)
+
+    def forget(self, image: str) -> None:
+        """One that was loaded: the workspace has it still. Others on the engine may use it: then it stays."""
+        if image.startswith(f"{LOCAL}/"):
+            self.engine.forget(image)
 
     # the containers of a service
 
