@@ -82,7 +82,7 @@ def test_kubernetes_deployment_with_everything(tmp_path: Path) -> None:
             "limits": {"cpu": "1", "memory": "2Gi", "nvidia.com/gpu": "1"},
         },
     }
-    endpoint = {"name": "shop", "auth_mode": "aml_token", "compute": "azureml:cluster", "traffic": {"blue": 100}}
+    endpoint = {"name": "shop", "auth_mode": "aml_token", "compute": "azureml:cluster"}
 
     assert read(tmp_path, document, endpoint).deployment == AksDeployment(
         auth_enabled=False,
@@ -181,6 +181,10 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
         },
         "scale_settings.min_instances: expected at most max_instances, which is 2, got 3",
     ),
+    (
+        {"type": "kubernetes", "resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}},
+        "resources.limits.cpu: expected at least cpu_cores, which is 2",
+    ),
 ]
 
 
@@ -220,6 +224,38 @@ def test_keys_without_effect_are_said(tmp_path: Path) -> None:
         f"{tmp_path}/blue.yml: without effect here: data_collector, instance_type.",
         f"{tmp_path}/blue.yml: instance_cuont is no key that is known here, and has no effect. "
         "Did you mean 'instance_count'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("document", "endpoint", "idle"),
+    [
+        ({"instance_count": 1, "scale_settings": {"type": "default"}}, {}, []),
+        (
+            {"instance_count": 3, "scale_settings": {"type": "target_utilization"}, "liveness_probe": {"period": 5}},
+            {"traffic": {"blue": 100}, "compute": "azureml:x"},
+            ["liveness_probe, scale_settings, instance_count.", "traffic, compute."],
+        ),
+        ({"type": "kubernetes", "instance_count": 3, "readiness_probe": {"period": 5}}, {}, ["readiness_probe."]),
+        (
+            {"model": {"path": "m", "type": "custom_model", "version": 3}, "environment": {"inference_config": {}}},
+            {},
+            ["model.version, environment.inference_config."],
+        ),
+    ],
+    ids=["one", "managed", "kubernetes", "inline"],
+)
+def test_keys_that_change_nothing_on_this_host_are_said(
+    tmp_path: Path, document: Any, endpoint: Any, idle: list[str]
+) -> None:
+    said: list[str] = []
+
+    read(tmp_path, {**LEAST, **document}, {"name": "shop", **endpoint}, said)
+
+    kind = document.get("type", "managed")
+    assert said == [
+        f"{tmp_path}/{file}: without effect on a {kind} deployment here: {keys}"
+        for file, keys in zip(("blue.yml", "shop.yml"), idle, strict=False)
     ]
 
 

@@ -13,7 +13,7 @@ from scoring_runtime.deploy.environments.config_keys import check_keys, without_
 from scoring_runtime.deploy.environments.environment import Environment
 from scoring_runtime.deploy.environments.inference_config import InferenceConfig
 from scoring_runtime.deploy.services.deployment_config import Deployment
-from scoring_runtime.deploy.services.v2_hosts import environ_of, host_of
+from scoring_runtime.deploy.services.v2_hosts import environ_of, host_of, idle_keys
 from scoring_runtime.deploy.services.v2_keys import DEPLOYMENT, ENDPOINT
 from scoring_runtime.errors import ConfigError
 
@@ -49,11 +49,15 @@ def deployment_from_yaml(
         raise ConfigError("endpoint_name", document["endpoint_name"], expected, "Change one of the two.", path)
     if sum((ends.get("traffic") or {}).values()) > 100:
         raise ConfigError("traffic", dict(ends["traffic"]), "shares of at most 100 together", "", endpoint or "")
+    deployment = host_of(document, ends, path)
+    for file, idle in zip((path, endpoint), idle_keys(document, ends), strict=True):
+        if idle:
+            say(f"{file}: without effect on a {document.get('type', 'managed')} deployment here: {', '.join(idle)}.")
     return V2Deployment(
         name=f"{document['endpoint_name']}-{document['name']}".lower()[:32].rstrip("-"),
         models=models_of(document, folder, path),
         inference_config=inference_of(workspace, document, folder, path),
-        deployment=host_of(document, ends, path),
+        deployment=deployment,
         environ=environ_of(document),
     )
 

@@ -9,7 +9,7 @@ from scoring_runtime.deploy.services.deployment_config import AksDeployment, Dep
 from scoring_runtime.deploy.services.v2_keys import quantity
 from scoring_runtime.errors import ConfigError
 
-__all__ = ["environ_of", "host_of"]
+__all__ = ["environ_of", "host_of", "idle_keys"]
 
 PROBE_FIELDS = {
     "period": "period_seconds",
@@ -20,6 +20,8 @@ PROBE_FIELDS = {
 }
 PROBE_DEFAULTS = {"period": 10, "initial_delay": 10, "timeout": 2, "success_threshold": 1, "failure_threshold": 30}
 GB = 2.0**30
+LIMITS = {"cpu_cores_limit": "resources.limits.cpu", "memory_gb_limit": "resources.limits.memory"}
+USED = {"model": ("path",), "environment": ("name", "image", "conda_file", "build")}  # of what is written inline
 
 
 def host_of(document: Mapping[str, Any], endpoint: Mapping[str, Any], file: str) -> Deployment:
@@ -32,19 +34,40 @@ def host_of(document: Mapping[str, Any], endpoint: Mapping[str, Any], file: str)
         "auth_enabled": mode == "key",
         "token_auth_enabled": mode in ("aml_token", "aad_token"),
     }
+    scaling = scaling_of(document, file)
     if document.get("type", "managed") == "managed":
         return LocalDeployment(**labels)
     if mode is None:
         labels["auth_enabled"] = True
-    return AksDeployment(
-        **labels,
-        **scaling_of(document, file),
-        **requests_of(document),
-        **probe_of(document),
-        **resources_of(document),
-        enable_app_insights=document.get("app_insights_enabled", False),
-        compute_target_name=str(endpoint["compute"]).removeprefix("azureml:") if "compute" in endpoint else None,
-    )
+    try:
+        return AksDeployment(
+            **labels,
+            **scaling,
+            **requests_of(document),
+            **probe_of(document),
+            **resources_of(document),
+            enable_app_insights=document.get("app_insights_enabled", False),
+            compute_target_name=str(endpoint["compute"]).removeprefix("azureml:") if "compute" in endpoint else None,
+        )
+    except ConfigError as error:
+        raise error.within(file, LIMITS.get(error.key, error.key)) from None
+
+
+def idle_keys(document: Mapping[str, Any], endpoint: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """What is understood and changes nothing on the host that is meant: of the deployment, of the endpoint."""
+    managed = document.get("type", "managed") == "managed"
+    scaled = (document.get("scale_settings") or {}).get("type") == "target_utilization"
+    idle = ["readiness_probe"]
+    if managed:
+        idle += ["liveness_probe", "resources", *(["scale_settings"] if scaled else [])]
+    if scaled or (managed and document.get("instance_count") != 1):
+        idle.append("instance_count")
+    found = [key for key in idle if key in document]
+    for group, used in USED.items():
+        inline = document.get(group)
+        if isinstance(inline, Mapping):
+            found += [f"{group}.{key}" for key, value in inline.items() if key not in used and value != "custom_model"]
+    return found, [key for key in ("traffic", *(["compute"] if managed else [])) if key in endpoint]
 
 
 def scaling_of(document: Mapping[str, Any], file: str) -> dict[str, Any]:

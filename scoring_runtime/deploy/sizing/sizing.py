@@ -11,6 +11,9 @@ from scoring_runtime.errors import DeployError
 __all__ = ["Sizing", "plan_size", "waiting_share"]
 
 
+MOST_SLOTS = 1_000_000  # that are counted one by one
+
+
 class Sizing(NamedTuple):
     """The answer: this many run() calls at a time, so this many replicas."""
 
@@ -24,7 +27,9 @@ class Sizing(NamedTuple):
     mean_wait_seconds: float
 
     def document(self) -> dict[str, Any]:
-        return self._asdict()
+        """For JSON, which has no infinity: None for a queue that grows without end."""
+        wait = self.mean_wait_seconds
+        return {**self._asdict(), "mean_wait_seconds": wait if math.isfinite(wait) else None}
 
     def lines(self) -> str:
         slots = self.replicas * self.concurrency
@@ -48,6 +53,8 @@ def plan_size(rps: float, seconds: float, concurrency: int = 1, utilization: flo
         raise DeployError(
             f"--concurrency: expected run() calls at a time in one replica, 1 or more, got {concurrency}."
         )
+    if math.isinf(rps * seconds / utilization):
+        raise DeployError(f"--rps: expected a load that can be counted, got {rps} requests/s x {seconds} s.")
     # As written, not as binary fractions: 7 x 1 / 0.7 is 10, and not a little more.
     concurrent = Fraction(str(rps)) * Fraction(str(seconds)) / Fraction(str(utilization))
     replicas = math.ceil(concurrent / concurrency)
@@ -65,6 +72,10 @@ def waiting_share(slots: int, busy: float) -> float:
     """
     if busy >= slots:
         return 1.0
+    if slots > MOST_SLOTS:  # Halfin and Whitt's approximation
+        spare = (slots - busy) / math.sqrt(busy)
+        density = math.exp(-(min(spare, 30.0) ** 2) / 2) / math.sqrt(2 * math.pi)
+        return density / (density + spare * (1 + math.erf(spare / math.sqrt(2))) / 2)
     blocked = 1.0  # Erlang's B, slot by slot, which cannot overflow
     for slot in range(1, slots + 1):
         blocked = busy * blocked / (slot + busy * blocked)
