@@ -15,10 +15,10 @@ from scoring_runtime.deploy.services.deployment_config import Deployment, LocalD
 from scoring_runtime.deploy.services.service import Service
 from scoring_runtime.deploy.services.service_folder import ServiceFolder
 from scoring_runtime.deploy.services.service_image import with_planned_image
-from scoring_runtime.deploy.targets.base import Plan, Progress
+from scoring_runtime.deploy.targets.base import Comparing, Plan, Progress, Target
 from scoring_runtime.deploy.targets.table import target_of
 from scoring_runtime.deploy.workspaces.names import check_service_name
-from scoring_runtime.errors import ConfigError, ServiceExists
+from scoring_runtime.errors import ConfigError, ServiceExists, TargetError
 
 if TYPE_CHECKING:
     from scoring_runtime.deploy.environments.inference_config import InferenceConfig
@@ -81,12 +81,23 @@ def plan_of(workspace: Workspace, name: str, wish: Wish) -> tuple[Service, Plan]
         return before, Plan((f"change tags, properties and description of revision {before.revision}; nothing starts",))
     service = new_revision(workspace, name, wish, before, max([0, *folder.revisions()]) + 1)
     planned = with_planned_image(workspace, service)
-    plan = target_of(workspace, planned).plan(planned)
+    host = target_of(workspace, planned)
+    plan = host.plan(planned)
+    steps = (*plan.steps, *changes(host, planned)) if before is not None else plan.steps
     if planned.image == service.image:
-        return service, plan
-    return planned, Plan(
-        (f"Build the image {planned.image} from the script and its models.", *plan.steps), plan.documents
-    )
+        return service, Plan(steps, plan.documents)
+    return planned, Plan((f"Build the image {planned.image} from the script and its models.", *steps), plan.documents)
+
+
+def changes(host: Target, service: Service) -> tuple[str, ...]:
+    """What differs from what the host has now, where it can be asked."""
+    if not isinstance(host, Comparing):
+        return ()
+    try:
+        found = host.diff(service)
+    except TargetError as error:
+        return (f"What would change there cannot be asked: {error}",)
+    return tuple(f"Change {thing}: {'; '.join(differences)}." for thing, differences in found.items())
 
 
 def wish_for(

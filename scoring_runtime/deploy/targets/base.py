@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from scoring_runtime.deploy.services.service import Service
 
-__all__ = ["FAILED", "HEALTHY", "TRANSITIONING", "UNHEALTHY", "UNSCHEDULABLE", "Plan", "Progress", "Status", "Target"]
+__all__ = [
+    "FAILED",
+    "HEALTHY",
+    "TRANSITIONING",
+    "UNHEALTHY",
+    "UNSCHEDULABLE",
+    "Comparing",
+    "Plan",
+    "Progress",
+    "Status",
+    "Target",
+]
 
 TRANSITIONING, HEALTHY, UNHEALTHY = "Transitioning", "Healthy", "Unhealthy"
 UNSCHEDULABLE, FAILED = "Unschedulable", "Failed"
@@ -49,3 +60,12 @@ class Target(Protocol):
     def logs(self, service: Service, lines: int, init: bool = False) -> str: ...
 
     def delete(self, service: Service, progress: Progress) -> None: ...
+
+
+@runtime_checkable
+class Comparing(Protocol):
+    """A host that says itself what apply() would change."""
+
+    def diff(self, service: Service) -> Mapping[str, Sequence[str]]:
+        """Object -> its changes; nothing is changed, and no secret is said. Raises TargetError."""
+        ...

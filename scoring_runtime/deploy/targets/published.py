@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scoring_runtime.deploy.images.image import Image
 from scoring_runtime.deploy.images.layout import write_archive
-from scoring_runtime.deploy.targets.base import Plan, Progress, Status, Target
+from scoring_runtime.deploy.targets.base import Comparing, Plan, Progress, Status, Target
 from scoring_runtime.deploy.targets.docker_options import LOCAL
 from scoring_runtime.errors import ImageNotFound, TargetError
 
@@ -41,6 +41,10 @@ class Published:
             plan = self.target.plan(service)
             return Plan((without_registry(service), *plan.steps), plan.documents)
         return self.target.plan(self.placed(service))
+
+    def diff(self, service: Service) -> Mapping[str, Sequence[str]]:
+        """What the host says; nothing where it cannot be asked."""
+        return self.target.diff(self.placed(service)) if isinstance(self.target, Comparing) else {}
 
     def apply(self, service: Service, progress: Progress) -> None:
         placed = self.placed(service)

@@ -12,7 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
+from scoring_runtime.deploy import AksWebservice, Webservice, Workspace
+from scoring_runtime.deploy.services.compute import AksCompute, ComputeTarget
+from scoring_runtime.deploy.services.deploy_verbs import plan_of
 from scoring_runtime.deploy.services.service import Secrets, Service
+from scoring_runtime.deploy.services.update_arguments import wish_of
 from scoring_runtime.deploy.targets.base import Status
 from scoring_runtime.deploy.targets.kubernetes.cluster import Cluster, Route, Scaling
 from scoring_runtime.deploy.targets.kubernetes.documents import documents, kubernetes_yaml
@@ -98,6 +102,27 @@ def test_a_diff_says_what_would_change_and_no_secret(api: Api, target: Kubernete
     assert found["HorizontalPodAutoscaler iris"] == ["deleted"]
     assert api.changes == before
     assert target.diff(replace(aks(), name="new"))["Deployment new"] == ["new"]
+
+
+def test_a_dry_run_of_an_update_says_what_the_cluster_would_change(tmp_path: Path) -> None:
+    workspace = Workspace(str(tmp_path / "workspace"))
+    with running_cluster(tmp_path) as (api, path):
+        ComputeTarget.attach(workspace, "prod", AksCompute.attach_configuration(kubeconfig=path))
+        config = AksWebservice.deploy_configuration(compute_target_name="prod", num_replicas=1)
+        api.rolls_out = True
+        service = Webservice.deploy_from_image(workspace, "iris", "registry.example/iris:7", config)
+        service.wait_for_deployment(timeout_sec=20)
+        before = api.changes
+        wanted = {"num_replicas": 3, "primary_key": "a-key-that-nobody-knows"}
+        _, wish = wish_of(workspace, service.service, (), wanted, False)
+        _, plan = plan_of(workspace, "iris", wish)
+    _, later = plan_of(workspace, "iris", wish)
+
+    said = [step for step in plan.steps if step.startswith("Change ")]
+    assert "Change Secret iris-keys: data.primaryKey." in said
+    assert [step for step in said if step.startswith("Change Deployment") and "spec.replicas: 1 -> 3" in step]
+    assert (api.changes, "nobody-knows" in str(plan)) == (before, False)
+    assert later.steps[-1].startswith("What would change there cannot be asked: The cluster at http://127.0.0.1:")
 
 
 def test_rolling_back_is_applying_the_revision_before(api: Api, target: KubernetesTarget) -> None:
