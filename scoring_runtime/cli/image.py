@@ -123,6 +123,7 @@ def build_command(arguments: argparse.Namespace) -> None:
 def build_by_engine(arguments: argparse.Namespace, workspace: Workspace, config: InferenceConfig) -> None:
     """The image lies with the engine then, or the Dockerfile in a folder; nothing in the workspace."""
     from scoring_runtime.deploy.environments.packaging import build_context
+    from scoring_runtime.deploy.images.docker_context import write_docker_context
     from scoring_runtime.deploy.images.dockerfile import dockerfile
     from scoring_runtime.deploy.images.package import package
     from scoring_runtime.errors import PackagingError
@@ -133,31 +134,34 @@ def build_by_engine(arguments: argparse.Namespace, workspace: Workspace, config:
             f"With --engine {arguments.engine} the image is the engine's, and for one platform; leave out: "
             f"{', '.join(given) or 'all platforms but one'}."
         )
-    if arguments.dry_run:
+    platform = arguments.platforms[0] if arguments.platforms else "linux/amd64"
+    if arguments.dry_run or arguments.dockerfile:
         context = build_context(workspace, arguments.models, config, allow_secrets=arguments.allow_secrets)
+    if arguments.dry_run:
         text = dockerfile(context, "pip.whl" if context.requirements.pip else "", arguments.name)
         doing = f"write to {arguments.dockerfile}" if arguments.dockerfile else f"have {arguments.engine} build"
         said = f"Would {doing} this for {arguments.name}, with all it needs beside it:"
         return show({"plan": [said, text]}, arguments.json, lambda: f"{said}\n\n{text}")
-    platform = arguments.platforms[0] if arguments.platforms else "linux/amd64"
+    if arguments.dockerfile:
+        write_docker_context(workspace, context, arguments.dockerfile, platform, arguments.name)
+        for note in context.notes:
+            print(f"note: {note}", file=sys.stderr)
+        said = f"Wrote {arguments.dockerfile}. Build it: docker build -t {arguments.name} {arguments.dockerfile}"
+        document = {"generateDockerfile": True, "state": "Succeeded", "location": arguments.dockerfile}
+        return show(document, arguments.json, lambda: said)
     made = package(
         workspace,
         arguments.models,
         config,
-        generate_dockerfile=bool(arguments.dockerfile),
         image_name=arguments.name,
         image_label="latest",
-        engine=None if arguments.dockerfile else arguments.engine,
+        engine=arguments.engine,
         base=arguments.base or "",
         platform=platform,
         allow_secrets=arguments.allow_secrets,
     )
     for note in made.context.notes:
         print(f"note: {note}", file=sys.stderr)
-    if arguments.dockerfile:
-        made.save(arguments.dockerfile)
-        said = f"Wrote {arguments.dockerfile}. Build it: docker build -t {arguments.name} {arguments.dockerfile}"
-        return show({**made.serialize(), "location": arguments.dockerfile}, arguments.json, lambda: said)
     return show(made.serialize(), arguments.json, lambda: f"Built {made.location} in {arguments.engine}")
 
 

@@ -108,6 +108,7 @@ def test_dockerfile_goes_into_a_folder_and_nothing_is_built(scoring: Scoring) ->
     assert said.err.startswith("note: userManagedDependencies is true: nothing is installed")
     assert sorted(path.name for path in (scoring.folder / "there").iterdir()) == ["Dockerfile", "azureml-app"]
     assert (again.code, "is not empty. Name another folder" in again.err) == (2, True)
+    assert not (scoring.folder / "ws" / "packages").exists()
     assert Image.list(scoring.ws) == []
 
 

@@ -128,6 +128,17 @@ def test_an_edited_script_makes_one_small_layer(tmp_path: Path, workspace: Works
     assert os.path.getsize(workspace.blobs.path(new.pop()[7:])) < 1000
 
 
+def test_empty_folders_of_a_model_are_in_its_layer(tmp_path: Path, workspace: Workspace, base: str) -> None:
+    (tmp_path / "net" / "assets").mkdir(parents=True)
+    (tmp_path / "net" / "weights").write_text("1")
+    Model.register(workspace, str(tmp_path / "net"), "net")
+
+    image = Image.create(workspace, "web", ["net"], script_alone(tmp_path), base=base)
+
+    members = contents(workspace, image.record["layers"][1])
+    assert members["var/azureml-app/azureml-models/net/1/net/assets"].isdir()
+
+
 def test_images_share_the_layers_of_models(tmp_path: Path, workspace: Workspace, base: str) -> None:
     models = [registered(workspace, tmp_path, name) for name in ("iris", "digits")]
     one = Image.create(workspace, "one", models, script_alone(tmp_path / "a"), base=base)

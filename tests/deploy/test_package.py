@@ -16,6 +16,7 @@ import pytest
 from scoring_runtime import __version__
 from scoring_runtime.deploy import CondaDependencies, ContainerRegistry, Environment, InferenceConfig, Model, Workspace
 from scoring_runtime.deploy.environments.packaging import BuildContext, build_context
+from scoring_runtime.deploy.images.docker_context import write_docker_context
 from scoring_runtime.deploy.images.dockerfile import base_of, dockerfile
 from scoring_runtime.deploy.images.engine import Subprocess, build, build_command
 from scoring_runtime.deploy.images.package import ModelPackage
@@ -306,11 +307,23 @@ def test_engine_is_told_what_to_build(workspace: Workspace, source: Path, capfd:
     assert capfd.readouterr().out.splitlines()[1:4] == ["a", "b", "Built mine:2: sha256:abc"]
     with pytest.raises(PackagingError, match=r"mine:2 is an image. Write pull"):
         made.save("anywhere")
+    assert os.listdir(made.folder) == ["build.log"]
 
 
 def test_failed_build_shows_the_last_lines(workspace: Workspace, source: Path) -> None:
     with pytest.raises(PackagingError, match=r"docker build ended with exit code 1. Its last lines:\n.*\n  a\n  b\n"):
         Model.package(workspace, [], config_of(source), engine="docker", shell=Recorded(1))
+    [folder] = os.listdir(workspace.path("packages"))
+    assert os.listdir(workspace.path("packages", folder)) == ["build.log"]
+
+
+def test_folder_that_cannot_be_completed_is_left_empty(workspace: Workspace, source: Path, tmp_path: Path) -> None:
+    context = context_of(workspace, config_of(source))
+    (source / "score.py").write_text("changed since\n")
+
+    with pytest.raises(PackagingError, match="changed while it was packaged"):
+        write_docker_context(workspace, context, str(tmp_path / "there"))
+    assert os.listdir(tmp_path / "there") == []
 
 
 def test_registry_of_the_base_is_handed_on(workspace: Workspace, source: Path) -> None:

@@ -103,6 +103,16 @@ def test_folder_keeps_its_basename(workspace: Workspace, source: Path) -> None:
     ]
 
 
+def test_empty_folders_of_a_model_are_there(workspace: Workspace, source: Path, tmp_path: Path) -> None:
+    (tmp_path / "net" / "assets").mkdir(parents=True)
+    (tmp_path / "net" / "weights").write_text("1")
+    Model.register(workspace, str(tmp_path / "net"), "m")
+
+    materialise(context_of(workspace, source, "m:1"), str(tmp_path / "root"))
+
+    assert sorted(os.listdir(tmp_path / "root/azureml-models/m/1/net")) == ["assets", "weights"]
+
+
 def test_many_models_share_their_parent(workspace: Workspace, source: Path, tmp_path: Path) -> None:
     register(workspace, "m", "file", "model.pkl", **{"model.pkl": b"1"})
     register(workspace, "m", "file", "model.pkl", **{"model.pkl": b"2"})

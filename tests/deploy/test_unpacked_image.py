@@ -69,6 +69,18 @@ def test_files_are_those_of_our_layers_only(workspace: Workspace, tmp_path: Path
     assert image_environ(workspace, image.id)["AZUREML_MODEL_DIR"] == "/var/azureml-app/azureml-models/factor/1"
 
 
+def test_empty_folders_of_a_model_are_unpacked(workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "net" / "assets").mkdir(parents=True)
+    (tmp_path / "net" / "weights").write_text("1")
+    model = Model.register(workspace, str(tmp_path / "net"), "net")
+    base = str(small_base(tmp_path))
+    image = Image.create(workspace, "web", [model], script_alone(tmp_path, SCRIPT), base=base)
+
+    unpack_image(workspace, image.id, str(tmp_path / "app"))
+
+    assert sorted(os.listdir(tmp_path / "app/azureml-models/net/1/net")) == ["assets", "weights"]
+
+
 def test_image_for_another_machine_is_refused(workspace: Workspace, tmp_path: Path) -> None:
     config = script_alone(tmp_path, SCRIPT)
     image = Image.create(workspace, "web", [], config, base=str(small_base(tmp_path, "arm64")))

@@ -51,6 +51,8 @@ def materialise(context: BuildContext, folder: str) -> None:
             with open(path, "wb") as target:
                 target.writelines(chunks(file))
             os.chmod(path, file.mode)
+        for empty in (one for model in context.models for one in model.empty_folders):
+            os.makedirs(os.path.join(folder, empty), exist_ok=True)
         for name, content in context.documents().items():
             with open(os.path.join(folder, name), "wb") as target:
                 target.write(content)

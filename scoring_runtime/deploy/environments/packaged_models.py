@@ -27,6 +27,7 @@ class PackagedModel:
     version: int  # 0 for a path that is not registered
     basename: str  # of the one file or folder below <name>/<version>
     files: tuple[File, ...]
+    empty_folders: tuple[str, ...] = ()  # below the app root; some formats have them on purpose
 
     @property
     def id(self) -> str:
@@ -88,7 +89,8 @@ def registered(workspace: Workspace, name: str, version: int) -> PackagedModel:
         )
         for file in record["files"]
     ]
-    return PackagedModel(name, version, base, tuple(sorted(files)))
+    empty = tuple(f"{home}/{base}/{one}" for one in record["empty_folders"])
+    return PackagedModel(name, version, base, tuple(sorted(files)), empty)
 
 
 def unregistered(path: str) -> PackagedModel:

@@ -23,13 +23,19 @@ __all__ = ["write_docker_context"]
 def write_docker_context(
     workspace: Workspace, context: BuildContext, folder: str, platform: str = "linux/amd64", title: str = ""
 ) -> None:
-    """Dockerfile, azureml-app/, wheels/, requirements.txt and lock.json, in a folder that is empty or new."""
+    """Dockerfile, azureml-app/, wheels/, requirements.txt and lock.json, all or none, in an empty or new folder."""
     os.makedirs(folder, exist_ok=True)
     if os.listdir(folder):
         raise PackagingError(f"{folder} is not empty. Name another folder for the Dockerfile.")
-    pip = write_packages(workspace, context.requirements, folder, python_of(context), platform)
-    write(folder, "Dockerfile", dockerfile(context, pip, title))
-    materialise(context, os.path.join(folder, "azureml-app"))
+    try:
+        pip = write_packages(workspace, context.requirements, folder, python_of(context), platform)
+        write(folder, "Dockerfile", dockerfile(context, pip, title))
+        materialise(context, os.path.join(folder, "azureml-app"))
+    except BaseException:
+        for name in os.listdir(folder):
+            path = os.path.join(folder, name)
+            shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+        raise
 
 
 def write_packages(workspace: Workspace, required: Requirements, folder: str, python: str, platform: str) -> str:

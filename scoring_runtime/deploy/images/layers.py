@@ -44,12 +44,13 @@ class Layer:
 
 @dataclass(frozen=True, order=True)
 class Entry:
-    """A file, or a symbolic link, in a layer. Folders come of themselves."""
+    """A file, a symbolic link, or an empty folder in a layer. Other folders come of themselves."""
 
     path: str  # from the root, without a slash before it
     size: int = 0
     mode: int = 0o644
     link: str = ""
+    folder: bool = False
     read: Callable[[], Iterable[bytes]] | None = field(default=None, compare=False, repr=False)
 
     @classmethod
@@ -59,6 +60,10 @@ class Entry:
     @classmethod
     def of_link(cls, path: str, target: str) -> Entry:
         return cls(path, 0, 0o777, target)
+
+    @classmethod
+    def of_folder(cls, path: str) -> Entry:
+        return cls(path, mode=0o755, folder=True)
 
     @classmethod
     def of_file(cls, file: File, home: str) -> Entry:
@@ -123,7 +128,7 @@ def header(path: str, entry: Entry | None, seconds: int) -> bytes:
     info = tarfile.TarInfo(path)
     info.mtime = seconds
     info.uname = info.gname = "root"
-    if entry is None:
+    if entry is None or entry.folder:
         info.type, info.mode = tarfile.DIRTYPE, 0o755
     elif entry.link:
         info.type, info.mode, info.linkname = tarfile.SYMTYPE, 0o777, entry.link

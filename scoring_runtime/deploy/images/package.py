@@ -150,6 +150,7 @@ def package(
             arguments = {"BASE": base} if base else {}
             image = build(engine, content, result.location, result.log_path, shell or Subprocess(), arguments)
             result.say(f"Built {result.location}: {image}")
+            shutil.rmtree(content)  # the engine has it
         else:
             platforms = (Platform.parse(platform),) if platform else ()
             order = BuildOrder(name, context, base, platforms=platforms)
@@ -158,6 +159,7 @@ def package(
                 made.add_tags({"label": image_label})
             result.image, result.location = made, made.id
     except ScoringRuntimeError as error:
+        shutil.rmtree(content, ignore_errors=True)
         result.state, result.error = FAILED, str(error)
         result.say(f"{type(error).__name__}: {error}")
         raise

@@ -119,12 +119,16 @@ def grouped(models: tuple[PackagedModel, ...]) -> list[list[PackagedModel]]:
 def model_recipe(models: list[PackagedModel], seconds: int) -> Recipe:
     """Registered files have hashes, so that nothing needs to be read to know the layer; others go by their stamps."""
     files = [file for model in models for file in model.files]
-    key = key_of("models", [[f.path, f.sha256 or stamp(f.source), f.size, f.mode] for f in files], seconds)
+    empty = [one for model in models for one in model.empty_folders]
+    key = key_of("models", [[f.path, f.sha256 or stamp(f.source), f.size, f.mode] for f in files], empty, seconds)
     name = f"model {models[0].id}" if len(models) == 1 else f"{len(models)} models"
     return Recipe(
         name,
         f"{len(files)} files, {sum(file.size for file in files):,} bytes",
-        lambda scratch: [Entry.of_file(file, APP_ROOT) for file in files],
+        lambda scratch: [
+            *(Entry.of_file(file, APP_ROOT) for file in files),
+            *(Entry.of_folder(f"{APP_ROOT[1:]}/{one}") for one in empty),
+        ],
         key,
     )
 

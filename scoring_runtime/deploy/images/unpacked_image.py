@@ -68,6 +68,8 @@ def extract(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: str) -> N
     """Plain files below the app root and the environment; links and devices have no place there."""
     path = f"/{os.path.normpath(member.name)}"
     for home, place in ((APP_ROOT, folder), (PREFIX, os.path.join(folder, PACKAGES))):
+        if member.isdir() and path.startswith(f"{home}/"):
+            os.makedirs(os.path.join(place, path[len(home) + 1 :]), exist_ok=True)
         content = archive.extractfile(member) if member.isreg() and path.startswith(f"{home}/") else None
         if content is not None:
             target = os.path.join(place, path[len(home) + 1 :])
