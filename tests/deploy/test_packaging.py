@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -179,6 +180,36 @@ def test_secrets_are_refused_and_listed(workspace: Workspace, source: Path) -> N
         "  tls.pem: holds a private key",
     ]
     assert str(caught.value).endswith("--allow-secret .aws/credentials")
+
+
+def test_secrets_in_json_and_in_other_spellings_are_refused(workspace: Workspace, source: Path) -> None:
+    key = "-----BEGIN PRIVATE " + "KEY-----"
+    (source / "account.json").write_text(json.dumps({"private_key": f"{key}\nMIIabc"}))
+    (source / "Prod.ENV").write_text("A=b")
+    (source / "login.ppk").write_text("x")
+    (source / "harmless.py").write_text(f'text = "{key}\\n" + body\n')
+
+    with pytest.raises(PackagingError) as caught:
+        context_of(workspace, source)
+
+    assert str(caught.value).splitlines()[1:4] == [
+        "  Prod.ENV: files called Prod.ENV hold credentials",
+        "  account.json: holds a private key",
+        "  login.ppk: files called login.ppk hold credentials",
+    ]
+
+
+def test_secrets_beside_a_model_that_is_given_by_its_path_are_refused(
+    workspace: Workspace, source: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / ".env").write_text("A=b")
+    config = InferenceConfig(str(source / "score.py"))
+
+    with pytest.raises(PackagingError, match=r"\.env: files called \.env hold credentials"):
+        build_context(workspace, [str(tmp_path / "net")], config)
+    allowed = build_context(workspace, [str(tmp_path / "net")], config, allow_secrets=[".env"])
+    assert [file.path for file in allowed.models[0].files] == ["azureml-models/net/0/net/.env"]
 
 
 def test_script_alone_may_hold_no_key_either(workspace: Workspace, source: Path) -> None:

@@ -21,11 +21,13 @@ LEFT_OUT = (".git", ".hg", ".svn", "__pycache__", ".venv", ".ipynb_checkpoints",
 SECRET_NAMES = (
     ".env", ".env.*", "*.env", ".netrc", "_netrc", ".git-credentials", ".npmrc", ".pypirc", ".pgpass", ".htpasswd",
     "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "kubeconfig", "*.kubeconfig", "*.pfx", "*.p12", "*.jks", "*.keystore",
-    "credentials.json", "service-account*.json", "accessTokens.json", "msal_token_cache.*",
+    "credentials.json", "service-account*.json", "accesstokens.json", "msal_token_cache.*", "*.ppk", ".dockercfg",
+    ".dockerconfigjson", "application_default_credentials.json",
 )  # fmt: skip
 SECRET_PATHS = (".aws/credentials", ".kube/config", ".docker/config.json", ".azure/*", ".ssh/*", ".gnupg/*")
 HARMLESS_NAMES = (".env.example", ".env.sample", ".env.template", "*.pub", "known_hosts", "authorized_keys")
-PRIVATE_KEY = re.compile(rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----\s+[A-Za-z0-9+/=:]")
+# In JSON, as Google hands keys out, the line's end is written as two characters.
+PRIVATE_KEY = re.compile(rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----(?:\s|\\[nr])+[A-Za-z0-9+/=:]")
 SEARCHED_BYTES = 256 * 1024  # a key file is small; larger files are data
 
 
@@ -92,9 +94,9 @@ def refuse_secrets(files: Collection[CodeFile], allowed: Collection[str] = ()) -
 
 def why_secret(file: CodeFile) -> str:
     name = file.path.rpartition("/")[2]
-    if any(fnmatch.fnmatchcase(name, pattern) for pattern in HARMLESS_NAMES):
+    if any(fnmatch.fnmatchcase(name.lower(), pattern) for pattern in HARMLESS_NAMES):
         return ""
-    if any(fnmatch.fnmatchcase(name, pattern) for pattern in SECRET_NAMES):
+    if any(fnmatch.fnmatchcase(name.lower(), pattern) for pattern in SECRET_NAMES):
         return f"files called {name} hold credentials"
     if any(fnmatch.fnmatchcase(f"/{file.path}", f"*/{pattern}") for pattern in SECRET_PATHS):
         return "that folder holds credentials"

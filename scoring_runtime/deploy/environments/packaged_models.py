@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from scoring_runtime.deploy.environments.code_folder import code_file, list_code
+from scoring_runtime.deploy.environments.code_folder import code_file, list_code, refuse_secrets
 from scoring_runtime.deploy.environments.packaged_code import MODELS, File, file_of
 from scoring_runtime.errors import ModelNotFound, PackagingError
 
@@ -39,20 +39,24 @@ class PackagedModel:
         return f"{MODELS}/{self.name}/{self.version}"
 
 
-def packaged_models(workspace: Workspace, models: Sequence[Any]) -> tuple[PackagedModel, ...]:
+def packaged_models(
+    workspace: Workspace, models: Sequence[Any], allow_secrets: Collection[str] = ()
+) -> tuple[PackagedModel, ...]:
     if len(models) > MOST_MODELS:
         raise PackagingError(
             f"An image holds at most {MOST_MODELS} models, and here are {len(models)}. Register folders of models, or "
             "deploy several services."
         )
-    packaged = tuple(sorted((packaged_model(workspace, one) for one in models), key=lambda model: model.id))
+    packaged = tuple(
+        sorted((packaged_model(workspace, one, allow_secrets) for one in models), key=lambda model: model.id)
+    )
     for one, other in pairwise(packaged):
         if one.id == other.id:
             raise PackagingError(f"The model {one.id} is given twice. Name it once.")
     return packaged
 
 
-def packaged_model(workspace: Workspace, model: Any) -> PackagedModel:
+def packaged_model(workspace: Workspace, model: Any, allow_secrets: Collection[str]) -> PackagedModel:
     if isinstance(model, str):
         name, colon, version = model.partition(":")
         if colon and version.isdigit():
@@ -60,7 +64,7 @@ def packaged_model(workspace: Workspace, model: Any) -> PackagedModel:
         if workspace.records("models").versions(model):
             return registered(workspace, model, workspace.records("models").versions(model)[-1])
         if os.path.exists(model):
-            return unregistered(model)
+            return unregistered(model, allow_secrets)
         raise ModelNotFound(
             f"No model {model!r} is registered in {workspace.folder}, and there is no such file. "
             f"See `scoring model list`, or register it: scoring model register -n {model} -p FILE"
@@ -93,11 +97,12 @@ def registered(workspace: Workspace, name: str, version: int) -> PackagedModel:
     return PackagedModel(name, version, base, tuple(sorted(files)), empty)
 
 
-def unregistered(path: str) -> PackagedModel:
+def unregistered(path: str, allow_secrets: Collection[str]) -> PackagedModel:
     """A file or folder that is only here, as <basename>/0/<basename>."""
     base = os.path.basename(os.path.abspath(path))
     name = base[:LOCAL_NAME]
     home = f"{MODELS}/{name}/0"
     found = (code_file(path, base),) if os.path.isfile(path) else list_code(path)
+    refuse_secrets(found, {os.path.normpath(one) for one in allow_secrets})
     prefix = f"{home}/" if os.path.isfile(path) else f"{home}/{base}/"
     return PackagedModel(name, 0, base, tuple(file_of(file, prefix) for file in found))

@@ -82,7 +82,7 @@ def build_context(
     Raises PackagingError; secrets in the source directory are an error unless their paths are allowed.
     """
     code, entry, notes = packaged_code(inference_config, allow_secrets)
-    packaged = packaged_models(workspace, list(models))
+    packaged = packaged_models(workspace, list(models), allow_secrets)
     environment = inference_config.resolved_environment()
     environment.check()
     requirements = requirements_of(environment)
