@@ -137,6 +137,25 @@ def test_a_request_is_never_cut_off_by_what_stands_before_the_server() -> None:
         assert {rule["timeouts"]["request"] for rule in route["spec"]["rules"]} == {"0s"}
 
 
+@pytest.mark.parametrize(
+    ("service", "scheme", "port"),
+    [
+        (aks(secrets=Secrets()), "http", "5001"),
+        (aks(secrets=KEYS), "http", "5000"),
+        (aks(secrets=TLS, num_replicas=1), "http", "5000"),
+        (aks(secrets=KEYS, environ={"SCORING_PORT": "5000"}), "http", "5001"),
+        (aks(secrets=TLS, environ={"SEPERATE_HEALTH_ENDPOINT": "false"}), "https", "5001"),
+    ],
+)
+def test_prometheus_and_the_kubelet_need_no_key_and_no_certificate(service: Service, scheme: str, port: str) -> None:
+    pod = template(service)
+    annotations, (container,) = pod["metadata"]["annotations"], pod["spec"]["containers"]
+    named = {str(one["containerPort"]): one["name"] for one in container["ports"]}
+
+    assert (annotations["prometheus.io/scheme"], annotations["prometheus.io/port"]) == (scheme, port)
+    assert container["readinessProbe"]["httpGet"]["port"] == named[port]
+
+
 def test_kserve_without_knative_scales_on_the_processor() -> None:
     made = documents(aks(), Cluster(workload="kserve", scaling=Scaling("cpu")))[-1]
     predictor = made["spec"]["predictor"]

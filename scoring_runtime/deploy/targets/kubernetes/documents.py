@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from scoring_runtime.deploy.targets.container import container_of
@@ -25,6 +26,7 @@ Document = dict[str, Any]
 
 def documents(service: Service, cluster: Cluster, shares: Sequence[Share] = ()) -> list[Document]:
     """Raises TargetError where the service cannot run so."""
+    service = observable(service, cluster)
     container = container_of(service, tls=cluster.route.kind == "none")
     if service.versions and (cluster.workload != "deployment" or cluster.route.kind == "none"):
         raise TargetError(
@@ -42,6 +44,20 @@ def documents(service: Service, cluster: Cluster, shares: Sequence[Share] = ()) 
         ]
     make = knative_service if cluster.workload == "knative" else inference_service
     return [*config, account(service, cluster), make(service, cluster, container)]
+
+
+def observable(service: Service, cluster: Cluster) -> Service:
+    """With a port of its own for probes and /metrics where the served one wants a key or speaks TLS.
+
+    Prometheus has no key and would not trust the certificate, and an autoscaler on load would never see a number.
+    """
+    in_pod = service.secrets.tls_certificate and cluster.route.kind == "none"
+    if cluster.workload != "deployment" or not (in_pod or service.auth != "none"):
+        return service
+    ours = {"SEPERATE_HEALTH_ENDPOINT": "true"}
+    if service.environ.get("SCORING_PORT") == "5000":  # which is the health port's default
+        ours["SCORING_HEALTH_PORT"] = "5001"
+    return replace(service, environ={**ours, **service.environ})
 
 
 def file_name(document: Document) -> str:

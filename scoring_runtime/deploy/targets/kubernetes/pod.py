@@ -82,8 +82,8 @@ def pod_annotations(container: Container) -> dict[str, str]:
         f"{PREFIX}/config-hash": container.config_hash,
         f"{PREFIX}/image": container.image,
         "prometheus.io/scrape": "true",
-        "prometheus.io/scheme": "https" if container.tls else "http",
-        "prometheus.io/port": str(container.port),
+        "prometheus.io/scheme": "https" if container.tls_probe else "http",
+        "prometheus.io/port": str(container.probe_port),
         "prometheus.io/path": "/metrics",
     }
 
