@@ -16,7 +16,7 @@ from scoring_runtime.signals import signal_name
 from scoring_runtime.supervisor.identity import identify, kill_group
 from scoring_runtime.supervisor.limits import Cage, confine
 
-__all__ = ["Instance", "reason_in"]
+__all__ = ["Instance", "end_in_words"]
 
 TAIL_BYTES = 32_000
 PR_SET_PDEATHSIG = 1
@@ -102,9 +102,7 @@ class Instance:
         if status is None:
             waited = time.monotonic() - self.born
             return f"init() has not finished in {waited:.0f} s. Make it faster, or raise WORKER_TIMEOUT."
-        said = reason_in(self.tail.decode(errors="replace"))
-        how = signal_name(-status) if status < 0 else f"exit code {status}"
-        return said or f"It ended with {how} and said nothing. See its logs."
+        return end_in_words(self.tail.decode(errors="replace"), status)
 
 
 class Probe:
@@ -178,12 +176,23 @@ LOGGED_ERROR = re.compile(r"^\d{4}-\d\d-\d\d [^\n]*? - ([A-Z]\w*Error: )", re.MU
 BARE_ERROR = re.compile(r"^([A-Z]\w*Error: )", re.MULTILINE)
 
 
-def reason_in(text: str) -> str:
-    """The last error that the server named, with the lines that belong to it; else the last lines."""
+def end_in_words(text: str, status: int) -> str:
+    """Why a server with this output ended so: the error that it named, else how, with its last lines."""
+    error = named_error(text)
+    if error and status >= 0:
+        return error
+    how = signal_name(-status) if status < 0 else f"exit code {status}"
+    said = error or "\n".join([line for line in text.splitlines() if line.strip()][-5:])
+    return (
+        f"It ended with {how}. It said last:\n{said}" if said else f"It ended with {how}, saying nothing. See its logs."
+    )
+
+
+def named_error(text: str) -> str:
+    """The last error that the server named, with the lines that belong to it; empty where there is none."""
     found = list(LOGGED_ERROR.finditer(text)) or list(BARE_ERROR.finditer(text))
-    if found:
-        rest = text[found[-1].start(1) :]
-        end = LOG_LINE.search(rest)
-        return (rest[: end.start()] if end else rest).strip()
-    lines = [line for line in text.splitlines() if line.strip()]
-    return "\n".join(lines[-5:])
+    if not found:
+        return ""
+    rest = text[found[-1].start(1) :]
+    end = LOG_LINE.search(rest)
+    return (rest[: end.start()] if end else rest).strip()

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +22,18 @@ import httpx
 import pytest
 
 from scoring_runtime.deploy import LocalWebservice, Model, Webservice, Workspace
-from scoring_runtime.deploy.services.service_folder import pending_of
+from scoring_runtime.deploy.services.service_folder import ServiceFolder, pending_of
 from scoring_runtime.deploy.targets import local
 from scoring_runtime.deploy.targets.local import LocalHost
-from scoring_runtime.errors import ConfigError, DeployError, ServiceBusy, ServiceFailed, ServiceNotFound, TargetError
+from scoring_runtime.errors import (
+    ConfigError,
+    DeployError,
+    ServiceBusy,
+    ServiceExists,
+    ServiceFailed,
+    ServiceNotFound,
+    TargetError,
+)
 from scoring_runtime.supervisor.files import is_held, read_state
 from tests.deploy.local_services import BROKEN, VERSIONED, Load, deployed, script, workspace_at
 from tests.serving import ROOT, alive, free_port, until
@@ -100,6 +109,22 @@ def test_change_waits_for_one_that_only_looks(workspace: Workspace, tmp_path: Pa
 
         with service.folder.changing("update"):
             look.join()
+
+
+def test_deployer_that_comes_second_does_not_overwrite(workspace: Workspace, tmp_path: Path) -> None:
+    first = deployed(workspace, tmp_path / "src", VERSIONED.format(version=1), name="other").service
+    folder = ServiceFolder(workspace, "demo")
+    config = script(tmp_path / "src", VERSIONED.format(version=2))
+    with ExitStack() as stack, ThreadPoolExecutor() as pool:
+        stack.enter_context(folder.changing("deploy"))
+        second = pool.submit(Model.deploy, workspace, "demo", [], config)
+        folder.write(replace(first, name="demo"))
+        folder.write_state(1, None, None)
+        stack.pop_all().close()
+
+        with pytest.raises(ServiceExists, match="There is a service 'demo' already"):
+            second.result(60)
+    assert folder.revisions() == [1]
 
 
 def test_what_this_process_has_begun_is_waited_for(workspace: Workspace, tmp_path: Path) -> None:

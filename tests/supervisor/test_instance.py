@@ -6,7 +6,7 @@ import os
 import sys
 
 from scoring_runtime.supervisor.identity import identify, is_same, kill_group
-from scoring_runtime.supervisor.instance import reason_in
+from scoring_runtime.supervisor.instance import end_in_words
 
 LOG = """\
 2026-11-21 12:48:39,598 E [21798] azmlinfsrv - User's init function failed
@@ -20,7 +20,7 @@ Fix init(); it has to return before the service accepts requests.
 
 
 def test_reason_is_the_named_error_with_its_lines() -> None:
-    assert reason_in(LOG) == (
+    assert end_in_words(LOG, 3) == (
         "ScriptInitError: init() of score.py raised KeyError: 'a'.\n"
         "Traceback (most recent call last):\n"
         "KeyError: 'a'\n"
@@ -29,13 +29,20 @@ def test_reason_is_the_named_error_with_its_lines() -> None:
 
 
 def test_reason_of_a_server_that_could_not_even_log() -> None:
-    assert reason_in("SettingsError: WORKER_COUNT: expected a number\n") == (
+    assert end_in_words("SettingsError: WORKER_COUNT: expected a number\n", 2) == (
         "SettingsError: WORKER_COUNT: expected a number"
     )
 
 
-def test_reason_without_a_named_error_is_the_last_lines() -> None:
-    assert reason_in("a\n\nb\nc\nd\ne\nf\n") == "b\nc\nd\ne\nf"
+def test_reason_without_a_named_error_is_how_it_ended_and_the_last_lines() -> None:
+    assert end_in_words("a\n\nb\nc\nd\ne\nf\n", 1) == "It ended with exit code 1. It said last:\nb\nc\nd\ne\nf"
+    assert end_in_words("", 1) == "It ended with exit code 1, saying nothing. See its logs."
+
+
+def test_reason_of_one_that_was_killed_is_the_signal() -> None:
+    assert end_in_words("ValueError: of an earlier request\n", -9) == (
+        "It ended with SIGKILL. It said last:\nValueError: of an earlier request"
+    )
 
 
 def test_process_is_known_by_more_than_its_number() -> None:

@@ -18,7 +18,7 @@ from scoring_runtime.deploy.services.service_image import with_planned_image
 from scoring_runtime.deploy.targets.base import Comparing, Plan, Progress, Target
 from scoring_runtime.deploy.targets.table import target_of
 from scoring_runtime.deploy.workspaces.names import check_service_name
-from scoring_runtime.errors import ConfigError, ServiceExists, TargetError
+from scoring_runtime.errors import ConfigError, TargetError
 
 if TYPE_CHECKING:
     from scoring_runtime.deploy.environments.inference_config import InferenceConfig
@@ -57,16 +57,12 @@ def deploy(
     folder = ServiceFolder(workspace, name)
     wish = wish_for(workspace, models, inference_config, deployment_config, deployment_target, image)
     wish = wish.labelled(tags, properties, description, environ)
-    if folder.exists() and not overwrite:
-        raise ServiceExists(
-            f"There is a service {name!r} already. Pass overwrite=True (--overwrite), or change it: scoring service "
-            f"update {name}"
-        )
 
     def make(before: Service | None, revision: int) -> Service:
         return new_revision(workspace, name, wish, before, revision)
 
-    operations.bring_up(folder, "deploy", make, progress or (say_with_seconds() if show_output else unheard))
+    say = progress or (say_with_seconds() if show_output else unheard)
+    operations.bring_up(folder, "deploy", make, say, must_be_new=not overwrite)
     from scoring_runtime.deploy.services.webservice import Webservice
 
     return Webservice(workspace, name)

@@ -17,7 +17,14 @@ from scoring_runtime.deploy.services.service_folder import SETTLE, ServiceFolder
 from scoring_runtime.deploy.services.service_image import with_image, with_planned_image
 from scoring_runtime.deploy.targets.base import FAILED, HEALTHY, TRANSITIONING, UNHEALTHY, Progress, Status
 from scoring_runtime.deploy.targets.table import target_of
-from scoring_runtime.errors import DeployError, ModelNotFound, ScoringRuntimeError, ServiceBusy, TargetError
+from scoring_runtime.errors import (
+    DeployError,
+    ModelNotFound,
+    ScoringRuntimeError,
+    ServiceBusy,
+    ServiceExists,
+    TargetError,
+)
 from scoring_runtime.supervisor.identity import is_same
 
 __all__ = ["bring_up", "current", "remove", "resume", "settle", "status_of"]
@@ -25,35 +32,42 @@ __all__ = ["bring_up", "current", "remove", "resume", "settle", "status_of"]
 Make = Callable[[Service | None, int], Service]  # from the current revision, if there is one, and the new number
 
 
-def bring_up(folder: ServiceFolder, operation: str, make: Make, progress: Progress) -> Service:
-    """Make a new revision, and have its host run it. Raises ServiceBusy, ConfigError, TargetError, ...
+def bring_up(
+    folder: ServiceFolder, operation: str, make: Make, progress: Progress, must_be_new: bool = False
+) -> Service:
+    """Make a new revision, and have its host run it. Raises ServiceBusy, ServiceExists, ConfigError, TargetError, ...
 
     Returns when the host has accepted it; settle() says later how it went.
     """
     folder.workspace.check_writable(operation)
     try:
-        return brought_up(folder, operation, make, progress)
+        with folder.changing(operation):
+            if must_be_new and folder.exists():
+                raise ServiceExists(
+                    f"There is a service {folder.name!r} already. Pass overwrite=True (--overwrite), or change it: "
+                    f"scoring service update {folder.name}"
+                )
+            return brought_up(folder, operation, make, progress)
     except OSError as error:
         raise DeployError(f"{folder.name}: {error.strerror or error}. See: df -h {folder.workspace.folder}") from error
 
 
 def brought_up(folder: ServiceFolder, operation: str, make: Make, progress: Progress) -> Service:
-    with folder.changing(operation):
-        state = settled(folder, progress) if folder.exists() else {"current": 0}
-        previous = folder.read(state["current"]) if state["current"] else None
-        service = make(previous, max([0, *folder.revisions()]) + 1)
-        host = target_of(folder.workspace, service)
-        host.plan(with_planned_image(folder.workspace, service))  # raises now what would go wrong later
-        service = with_image(folder.workspace, service, progress)
-        with folder.workspace.lock():
-            check_models(folder, service)
-            folder.write(service)
-        folder.write_state(state["current"], pending_of(service, operation), None)
-        try:
-            host.apply(service, progress)
-        except (ScoringRuntimeError, OSError) as error:
-            undo(folder, service, f"{type(error).__name__}: {error}", progress)
-            raise
+    state = settled(folder, progress) if folder.exists() else {"current": 0}
+    previous = folder.read(state["current"]) if state["current"] else None
+    service = make(previous, max([0, *folder.revisions()]) + 1)
+    host = target_of(folder.workspace, service)
+    host.plan(with_planned_image(folder.workspace, service))  # raises now what would go wrong later
+    service = with_image(folder.workspace, service, progress)
+    with folder.workspace.lock():
+        check_models(folder, service)
+        folder.write(service)
+    folder.write_state(state["current"], pending_of(service, operation), None)
+    try:
+        host.apply(service, progress)
+    except (ScoringRuntimeError, OSError) as error:
+        undo(folder, service, f"{type(error).__name__}: {error}", progress)
+        raise
     return service
 
 
