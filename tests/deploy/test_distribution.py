@@ -237,6 +237,14 @@ def test_an_untrusted_registry_is_refused_unless_its_authority_is_given(
         assert Repository(reference, Credentials(), insecure=True).manifest_digest("1") == ""
 
 
+def test_a_file_that_holds_no_certificate_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").write_text("nothing")
+
+    for name, said in (("none.pem", "No such file"), ("empty.pem", "NO_CERTIFICATE_OR_CRL_FOUND")):
+        with pytest.raises(RegistryError, match=f"--ca-file: .*{name}: expected a file of certificates as PEM.*{said}"):
+            Repository(Reference.parse("127.0.0.1:1/x"), Credentials(), ca_file=str(tmp_path / name))
+
+
 def test_plain_http_is_only_for_this_machine(registry: LocalRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Reference, "is_loopback", False)
 

@@ -74,7 +74,13 @@ class Transport:
         self.insecure = insecure
         self.tries = TRIES
         self.pause: Callable[[float], None] = time.sleep
-        context = ssl.create_default_context(cafile=ca_file)
+        try:
+            context = ssl.create_default_context(cafile=ca_file)
+        except OSError as error:  # an ssl.SSLError is one
+            said = error.strerror if error.filename or not isinstance(error, ssl.SSLError) else error.reason
+            raise RegistryError(
+                f"--ca-file: {ca_file}: expected a file of certificates as PEM, got: {said}. Correct it."
+            ) from None
         if insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
