@@ -114,6 +114,7 @@ def test_every_dependency_is_imported_and_every_import_declared() -> None:
         "jwt",
         "packaging",
         "tomli",
+        "tomllib",  # Python 3.11's own
         "dateutil",
         "pandas",
         "simdjson",

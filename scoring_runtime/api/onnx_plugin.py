@@ -36,8 +36,13 @@ def register(runtime: Any, package: str) -> str:
         runtime.register_execution_provider_library(package, str(module.get_library_path()))
     except Exception as error:
         return f"the plugin {package} cannot be registered: {error}"
-    new = [name for name in runtime.get_available_providers() if name not in before]
-    return new[0] if new else f"the plugin {package} finds no device of its own on this machine"
+    new: list[str] = [name for name in runtime.get_available_providers() if name not in before]
+    if new:
+        return new[0]
+    return (
+        f"the plugin {package} gives it none: no device of its own is on this machine, or it was built for a newer "
+        "onnxruntime, which says so above (Python 3.10 has none newer than 1.23)"
+    )
 
 
 def missing(runtime: Any, row: Accelerator, provider: str) -> str:

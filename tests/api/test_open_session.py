@@ -62,6 +62,7 @@ def test_the_processor_answers_as_onnxruntime_does(name: str) -> None:
     assert (the_report().provider, the_report().share, the_report().fell_back) == (CPU, 1.0, "")
 
 
+@onnx_models.needs_newer_than_python_3_10
 def test_an_onnxruntime_that_does_not_tell_has_one_provider_for_all_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime.InferenceSession, "get_provider_graph_assignment_info", None)
 
@@ -81,6 +82,7 @@ def test_a_model_may_be_bytes() -> None:
 # a real provider of someone else's
 
 
+@onnx_models.needs_newer_than_python_3_10
 def test_a_plugin_provider_that_takes_the_whole_model() -> None:
     session = open_session(onnx_models.model("mul_1"), accelerator=PLUGIN, policy="require-all")
 
@@ -88,6 +90,7 @@ def test_a_plugin_provider_that_takes_the_whole_model() -> None:
     assert (the_report().provider, the_report().nodes) == ("cpu_ep", {"cpu_ep": 1})
 
 
+@onnx_models.needs_newer_than_python_3_10
 def test_a_plugin_provider_that_takes_a_part_of_the_model() -> None:
     given = onnx_models.inputs("silero_vad")
 
@@ -97,16 +100,19 @@ def test_a_plugin_provider_that_takes_a_part_of_the_model() -> None:
     assert (the_report().share, "cpu_ep has 100 of 224 nodes" in str(the_report())) == (100 / 224, True)
 
 
+@onnx_models.needs_newer_than_python_3_10
 def test_require_all_refuses_a_part() -> None:
     with pytest.raises(AcceleratorError, match=r"policy require-all\), but cpu_ep raised Fail: .* default CPU EP"):
         open_session(onnx_models.model("silero_vad"), accelerator=PLUGIN, policy="require-all")
 
 
+@onnx_models.needs_newer_than_python_3_10
 def test_require_refuses_a_provider_without_nodes() -> None:
     with pytest.raises(AcceleratorError, match=r"but cpu_ep takes no node of this model\. Set SCORING_"):
         open_session(onnx_models.model("magika"), accelerator=PLUGIN, policy="require")
 
 
+@onnx_models.needs_newer_than_python_3_10
 def test_prefer_says_that_a_provider_has_no_nodes(caplog: pytest.LogCaptureFixture) -> None:
     given = onnx_models.inputs("magika")
 
@@ -166,6 +172,7 @@ def test_without_onnxruntime_the_fix_is_a_command(monkeypatch: pytest.MonkeyPatc
         open_session("model.onnx", accelerator="cuda")
 
 
+@onnx_models.needs_newer_than_python_3_10
 @pytest.mark.parametrize("policy", ["prefer", "require"])
 def test_a_broken_model_is_no_reason_to_fall_back(policy: str) -> None:
     with pytest.raises(Exception, match="INVALID_PROTOBUF"):
@@ -494,6 +501,7 @@ def on_openvino(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str,
     return dict(json.loads(done.stdout))
 
 
+@onnx_models.needs_newer_than_python_3_10
 @pytest.mark.parametrize("name", ["light_resnet50", "magika"])
 def test_openvino_answers_as_the_processor_does(on_openvino: dict[str, dict[str, Any]], name: str) -> None:
     for policy in ("prefer", "require", "require-all"):
@@ -515,6 +523,7 @@ def test_openvino_answers_as_it_does_when_it_is_called_directly(
         assert a == b if isinstance(b[0], dict) else numpy.allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
+@onnx_models.needs_newer_than_python_3_10
 def test_openvino_that_raises_is_fallen_back_from(on_openvino: dict[str, dict[str, Any]]) -> None:
     result = on_openvino["silero_vad prefer"]
 
@@ -534,6 +543,7 @@ def test_openvino_that_raises_is_an_error_where_it_is_required(
     assert error.endswith("Set SCORING_ACCELERATOR_POLICY=prefer to let the processor run it.")
 
 
+@onnx_models.needs_newer_than_python_3_10
 def test_openvino_without_a_node_of_the_model(on_openvino: dict[str, dict[str, Any]]) -> None:
     reason = "OpenVINOExecutionProvider takes no node of this model"
 

@@ -49,6 +49,7 @@ def test_a_fallback_is_told_everywhere(tmp_path: Path) -> None:
     assert "cuda is not used: CUDAExecutionProvider is not in this onnxruntime" in server.out() + server.err()
 
 
+@onnx_models.needs_newer_than_python_3_10
 def test_a_provider_that_is_there_is_told_too(tmp_path: Path) -> None:
     environ = {"SCORING_ACCELERATOR": "plugin:nxrt-ep-cpu", "SCORING_ACCELERATOR_POLICY": "require-all"}
     with serving(OPENS, tmp_path, **environ) as server:
@@ -130,6 +131,7 @@ def run(data):
 """
 
 
+@onnx_models.needs_newer_than_python_3_10
 def test_two_workers_score_on_openvino_and_share_what_it_compiled(tmp_path: Path) -> None:
     ((_, values),) = onnx_models.inputs("magika").items()
     script = SCORES.replace("MODEL", repr(str(onnx_models.model("magika"))))
@@ -147,6 +149,7 @@ def test_two_workers_score_on_openvino_and_share_what_it_compiled(tmp_path: Path
     assert len(list(tmp_path.glob("cache/*/*.blob"))) == 1
 
 
+@onnx_models.needs_newer_than_python_3_10
 def test_a_model_that_openvino_cannot_open_ends_the_server_where_it_is_required(tmp_path: Path) -> None:
     script = SCORES.replace("MODEL", repr(str(onnx_models.model("silero_vad"))))
 
