@@ -180,6 +180,23 @@ def test_a_serverless_replica_gets_as_many_requests_as_it_scores_at_a_time(envir
     assert knative["spec"]["template"]["spec"]["containerConcurrency"] == (16 if environ else 4)
 
 
+@pytest.mark.parametrize(
+    ("fields", "seconds"),
+    [
+        ({"scoring_timeout_ms": 5_000}, 30),
+        ({}, 62),
+        ({"scoring_timeout_ms": 10**9}, 600),
+        ({"environ": {"SCORING_TIMEOUT_MS": "0"}}, 600),
+        ({"environ": {"SCORING_GRACEFUL_TIMEOUT": "7"}}, 7),
+    ],
+)
+def test_a_replica_that_leaves_finishes_what_it_has_accepted(fields: dict[str, Any], seconds: int) -> None:
+    made = documents(aks(**fields), Cluster())
+
+    assert one("ConfigMap", made)["data"]["SCORING_GRACEFUL_TIMEOUT"] == str(seconds)
+    assert one("Deployment", made)["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 5 + seconds + 5
+
+
 def test_traffic_that_nobody_was_given_goes_to_the_default_version() -> None:
     versions = {"a": Version("iris", 20, is_default=True), "b": Version("iris-b", 30), "c": Version("iris-c")}
     service = replace(aks(), versions=versions)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from scoring_runtime.deploy.targets.container import container_of
 from scoring_runtime.deploy.targets.kubernetes.config import config_documents
-from scoring_runtime.deploy.targets.kubernetes.network import network_documents, route_documents
+from scoring_runtime.deploy.targets.kubernetes.network import answer_seconds, network_documents, route_documents
 from scoring_runtime.deploy.targets.kubernetes.scaling import scaling_documents
 from scoring_runtime.deploy.targets.kubernetes.serverless import inference_service, knative_service
 from scoring_runtime.deploy.targets.kubernetes.workload import account, workload_documents
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = ["documents", "file_name", "kubernetes_yaml"]
 
+LONGEST_DRAIN_SECONDS = 600  # for which a cluster autoscaler waits before it takes a node away
 Document = dict[str, Any]
 
 
 def documents(service: Service, cluster: Cluster, shares: Sequence[Share] = ()) -> list[Document]:
     """Raises TargetError where the service cannot run so."""
-    service = observable(service, cluster)
+    service = for_cluster(service, cluster)
     container = container_of(service, tls=cluster.route.kind == "none")
     if service.versions and (cluster.workload != "deployment" or cluster.route.kind == "none"):
         raise TargetError(
@@ -46,17 +47,19 @@ def documents(service: Service, cluster: Cluster, shares: Sequence[Share] = ()) 
     return [*config, account(service, cluster), make(service, cluster, container)]
 
 
-def observable(service: Service, cluster: Cluster) -> Service:
-    """With a port of its own for probes and /metrics where the served one wants a key or speaks TLS.
+def for_cluster(service: Service, cluster: Cluster) -> Service:
+    """With what a pod needs of the server's settings, where the user has not set them himself.
 
-    Prometheus has no key and would not trust the certificate, and an autoscaler on load would never see a number.
+    A replica that leaves finishes what it has accepted. Where the served port wants a key or speaks TLS, probes and
+    /metrics have a port of their own: Prometheus has no key, and an autoscaler on load would never see a number.
     """
-    in_pod = service.secrets.tls_certificate and cluster.route.kind == "none"
-    if cluster.workload != "deployment" or not (in_pod or service.auth != "none"):
-        return service
-    ours = {"SEPERATE_HEALTH_ENDPOINT": "true"}
-    if service.environ.get("SCORING_PORT") == "5000":  # which is the health port's default
-        ours["SCORING_HEALTH_PORT"] = "5001"
+    container = container_of(service, tls=cluster.route.kind == "none")
+    seconds = answer_seconds(container) or LONGEST_DRAIN_SECONDS
+    ours = {"SCORING_GRACEFUL_TIMEOUT": str(min(max(seconds, container.drain_seconds), LONGEST_DRAIN_SECONDS))}
+    if cluster.workload == "deployment" and (container.tls or service.auth != "none"):
+        ours["SEPERATE_HEALTH_ENDPOINT"] = "true"
+        if container.port == 5000:  # which is the health port's default
+            ours["SCORING_HEALTH_PORT"] = "5001"
     return replace(service, environ={**ours, **service.environ})
 
 

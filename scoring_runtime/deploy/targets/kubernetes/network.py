@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from scoring_runtime.deploy.targets.container import Container
     from scoring_runtime.deploy.targets.kubernetes.cluster import Cluster
 
-__all__ = ["network_documents", "public_path", "route_documents", "shares_of"]
+__all__ = ["answer_seconds", "network_documents", "public_path", "route_documents", "shares_of"]
 
 OPEN_PATHS = ("score", "swagger.json")  # not /metrics
 Document = dict[str, Any]
