@@ -104,4 +104,7 @@ def unified(schema: Any, mine: Any, commit: Commit) -> Any:
     try:
         return pyarrow.unify_schemas([schema, mine], promote_options="permissive")
     except pyarrow.ArrowException as error:
-        raise BatchError(f"The results of mini-batch {commit.index} do not fit those before: {error}") from None
+        raise BatchError(
+            f"The results of mini-batch {commit.index} do not fit those before: {error}. Return the same types always, "
+            "or use --output-format jsonl."
+        ) from None

@@ -6,15 +6,18 @@ The keys are looked for in the paths first (`year=2024/month=05/part-0.csv`), th
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scoring_runtime.batch.cutting import Piece, cut
 from scoring_runtime.batch.job import Size
 from scoring_runtime.batch.sources import Source
 from scoring_runtime.batch.tables import TableReader
 from scoring_runtime.errors import BatchInputError
+
+if TYPE_CHECKING:
+    import pandas
 
 __all__ = ["partition_files", "partition_table"]
 
@@ -73,12 +76,18 @@ def key_runs(reader: TableReader, piece: Piece, keys: Sequence[str]) -> Iterator
         raise BatchInputError(
             f"partition_keys: expected the columns {', '.join(keys)} in {piece.path}: {error}"
         ) from None
-    values = list(zip(*(frame[key].astype(str) for key in keys), strict=True))
+    values = list(zip(*(key_texts(frame[key]) for key in keys), strict=True))
     first = 0
     for row in range(1, len(values) + 1):
         if row == len(values) or values[row] != values[first]:
             yield values[first], first, row
             first = row
+
+
+def key_texts(column: pandas.Series[Any]) -> Iterable[str]:
+    """As text: whole numbers are fractions in a piece where one of them is missing, and still the same keys."""
+    texts = column.astype(str)
+    return texts.str.removesuffix(".0") if column.dtype.kind == "f" else texts
 
 
 def with_rows(piece: Piece, picked: tuple[tuple[int, int], ...]) -> Piece:

@@ -29,6 +29,7 @@ from scoring_runtime.batch.record import Record, Session, read_record
 from scoring_runtime.batch.sources import is_remote
 from scoring_runtime.batch.tally import Tally
 from scoring_runtime.batch.template import Template
+from scoring_runtime.durable import make_folder
 from scoring_runtime.errors import BatchError, BatchOutputError, BatchThresholdError, ScoringRuntimeError, SettingsError
 
 __all__ = ["Share", "finish", "prepare", "run", "run_share", "sole_writer"]
@@ -91,7 +92,7 @@ def prepare(job: Job, *, restart: bool = False, retry_failed: bool = False, sole
         asked_of(job)  # a wrong path must not cost the results that there are
         clear(job)
     if not is_remote(folder):
-        os.makedirs(folder, exist_ok=True)
+        make_folder(folder)
     with locked(os.path.join(folder, "plan.lock"), wait=True):
         plan = Plan.load_or_make(job, folder)
         before = read_record(job.output)
@@ -288,7 +289,8 @@ def sole_writer(output: str, share: Share) -> Iterator[None]:
 
 def check_reachable(output: str) -> None:
     if not is_remote(output):
-        os.makedirs(output, exist_ok=True)
+        make_folder(output)
+        os.makedirs(output, exist_ok=True)  # refuses a file of that name
         return
     try:
         storage.exists(os.path.join(output, "run.json"))

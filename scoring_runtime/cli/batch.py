@@ -14,6 +14,18 @@ if TYPE_CHECKING:
 
 __all__ = ["add_to"]
 
+HERE = ("local", "ray", "spark")
+#: The engines that a flag is for, where it is not for all.
+ENGINES_OF = {
+    "address": ("ray", "spark"),
+    "image": ("kubernetes",),
+    "claim": ("kubernetes",),
+    "nodes": ("ray", "spark", "kubernetes"),
+    "share": ("local",),
+    "restart": HERE,
+    "retry_failed": HERE,
+    "models": HERE,
+}
 EXIT_CODES = """\
 exit codes: 0 done, also with failed items that the thresholds allow; 2 a wrong flag or key; 3 the script cannot be
 loaded, or its init() raised; 4 no input, or it cannot be read; 5 a threshold was crossed, or nothing succeeded;
@@ -138,6 +150,7 @@ def run_command(arguments: argparse.Namespace, rest: list[str]) -> int:
 
     signal.signal(signal.SIGTERM, terminated)
     try:
+        refuse_flags_of_others(arguments)
         job = job_from(arguments, rest)
         record = perform(job, arguments)
     except KeyboardInterrupt as stop:
@@ -149,6 +162,17 @@ def run_command(arguments: argparse.Namespace, rest: list[str]) -> int:
     if record is not None:
         tell(record, arguments.json)
     return 0
+
+
+def refuse_flags_of_others(arguments: argparse.Namespace) -> None:
+    """Flags that the engine would not look at."""
+    from scoring_runtime.errors import SettingsError
+
+    for name, engines in ENGINES_OF.items():
+        value = getattr(arguments, name)
+        if value and arguments.engine not in engines:
+            flag = "--model" if name == "models" else f"--{name.replace('_', '-')}"
+            raise SettingsError(flag, value, f"--engine {' or '.join(engines)} beside it", "Leave one of them out.")
 
 
 class Terminated(KeyboardInterrupt):

@@ -151,3 +151,19 @@ def test_show_tells_a_run_that_was_killed_from_one_that_goes_on(scoring, files, 
     assert scoring("show", "out")[1].startswith("interrupted: 1 of 1")
     with locked(str(tmp_path / "out/.scoring.lock"), wait=False):
         assert scoring("show", "out")[1].startswith("running: 1 of 1")
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (("--nodes", "2"), "--nodes: expected --engine ray or spark or kubernetes beside it, got 2"),
+        (("--share", "0/2", "--engine", "ray"), "--share: expected --engine local beside it"),
+        (("--restart", "--engine", "kubernetes"), "--restart: expected --engine local or ray or spark"),
+        (("--model", "a:1", "--engine", "kubernetes"), "--model: expected --engine local or ray or spark"),
+    ],
+)
+def test_a_flag_that_the_engine_would_not_look_at_is_refused(scoring, files, flags, text):
+    files(1)
+    code, _, err = scoring(*RUN, *flags)
+    assert code == 2
+    assert text in err

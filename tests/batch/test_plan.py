@@ -72,6 +72,14 @@ def test_partition_keys_in_columns_give_one_mini_batch_for_each_combination(make
     assert plan.items == 12
 
 
+def test_a_key_is_the_same_where_another_row_has_none(make_job, plan_of, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "1.csv").write_text("shop\n1\n2\n1\n")
+    (tmp_path / "data" / "2.csv").write_text("shop,n\n1,1\n,2\n2,3\n")
+    plan = plan_of(make_job(SCRIPT, partition_keys=("shop",)))
+    assert [batch.items for batch in plan] == [3, 2, 1]
+
+
 def test_partition_keys_in_paths_need_no_reading(make_job, plan_of, tmp_path):
     for shop in "ab":
         folder = tmp_path / "data" / f"shop={shop}"
