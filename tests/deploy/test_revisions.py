@@ -12,6 +12,8 @@ from scoring_runtime.deploy.services.compute import attach_engine
 from scoring_runtime.deploy.services.deploying import Wish, new_revision
 from scoring_runtime.deploy.services.service import Service
 from scoring_runtime.deploy.services.service_folder import ServiceFolder
+from scoring_runtime.deploy.targets.base import Plan, Progress, Status
+from scoring_runtime.deploy.targets.table import TARGETS
 from scoring_runtime.errors import ConfigError
 from tests.deploy.local_services import VERSIONED, script
 
@@ -71,3 +73,43 @@ def test_service_on_an_engine_that_is_gone_is_listed(workspace: Workspace, tmp_p
 
     assert found.state == "Unhealthy"
     assert (found.error or "").startswith("No container engine answers at unix:///nowhere/podman.sock")
+
+
+class Host:
+    """One that runs what it was told last; while it is told revision `deadly` the process is killed."""
+
+    def __init__(self, deadly: int) -> None:
+        self.deadly = deadly
+        self.told: list[int] = []
+
+    def plan(self, service: Service) -> Plan:
+        return Plan(())
+
+    def apply(self, service: Service, progress: Progress) -> None:
+        if service.revision == self.deadly:
+            raise KeyboardInterrupt
+        self.told.append(service.revision)
+
+    def status(self, service: Service) -> Status:
+        return Status("Healthy", None, "http://127.0.0.1:1/score", 1)
+
+
+def test_what_a_host_was_not_told_to_the_end_is_never_taken_for_healthy(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until the host has a revision, the one before it answers, and healthily."""
+    host = Host(deadly=2)
+    monkeypatch.setitem(TARGETS, "aci", lambda workspace, service: host)
+    service = Webservice.deploy_from_image(workspace, "iris", "iris:1", AciWebservice.deploy_configuration())
+    service.wait_for_deployment()
+    with pytest.raises(KeyboardInterrupt):
+        service.update(image="iris:2")
+
+    assert (service.state, service.folder.state()["current"]) == ("Transitioning", 1)
+    pending = service.folder.state()["pending"]
+    service.folder.write_state(1, {**pending, "by": {**pending["by"], "started": "1"}}, None)
+    assert service.error == "Interrupted. Go on with it: scoring service wait iris"
+    service.update(image="iris:3", wait=True)
+
+    assert (service.state, service.image_id) == ("Healthy", "iris:3")
+    assert host.told == [1, 1, 3]

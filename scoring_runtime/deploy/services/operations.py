@@ -62,13 +62,25 @@ def brought_up(folder: ServiceFolder, operation: str, make: Make, progress: Prog
     with folder.workspace.lock():
         check_models(folder, service)
         folder.write(service)
-    folder.write_state(state["current"], pending_of(service, operation), None)
+    apply(folder, service, state["current"], operation, progress)
+    return service
+
+
+def apply(folder: ServiceFolder, service: Service, current: int, operation: str, progress: Progress) -> None:
+    """Between the two notes in the journal nobody can say which revision the host runs."""
+    pending = pending_of(service, operation)
+    folder.write_state(current, {**pending, "applied": False}, None)
     try:
-        host.apply(service, progress)
+        target_of(folder.workspace, service).apply(service, progress)
     except (ScoringRuntimeError, OSError) as error:
         undo(folder, service, f"{type(error).__name__}: {error}", progress)
         raise
-    return service
+    folder.write_state(current, {**pending, "applied": True}, None)
+
+
+def accepted(service: Service, pending: dict[str, Any]) -> bool:
+    """That the host was told of it to the end. The one of this machine says itself which revision it runs."""
+    return service.compute_type == "local" or pending.get("applied", True)
 
 
 def current(folder: ServiceFolder) -> Service:
@@ -89,6 +101,9 @@ def settle(folder: ServiceFolder) -> tuple[Service, Status, dict[str, Any]]:
             return service, Status(UNHEALTHY, str(error)), state
     service = folder.read(pending["revision"])
     status = status_of(folder, service)
+    if not accepted(service, pending):  # what answers is the revision before
+        left = None if is_same(pending["by"]) else f"Interrupted. Go on with it: scoring service wait {folder.name}"
+        return service, replace(status, state=TRANSITIONING, error=left), state
     if status.state in (HEALTHY, FAILED):
         try:
             with folder.changing(SETTLE):
@@ -112,12 +127,7 @@ def resume(folder: ServiceFolder, progress: Progress) -> None:
         if state["pending"] is not None and not is_same(state["pending"]["by"]):
             service = folder.read(state["pending"]["revision"])
             progress(f"going on with revision {service.revision}, which a process that is gone has begun")
-            folder.write_state(state["current"], pending_of(service, state["pending"]["operation"]), None)
-            try:
-                target_of(folder.workspace, service).apply(service, progress)
-            except (ScoringRuntimeError, OSError) as error:
-                undo(folder, service, f"{type(error).__name__}: {error}", progress)
-                raise
+            apply(folder, service, state["current"], state["pending"]["operation"], progress)
 
 
 def remove(folder: ServiceFolder, progress: Progress) -> None:
@@ -144,9 +154,10 @@ def settled(folder: ServiceFolder, progress: Progress) -> dict[str, Any]:
         return state
     service = folder.read(pending["revision"])
     status = status_of(folder, service)
-    if status.state in (HEALTHY, FAILED):
+    known = accepted(service, pending)  # else whoever was at it has left, for the lock is ours
+    if known and status.state in (HEALTHY, FAILED):
         close(folder, service, status, progress)
-    elif is_same(pending["by"]):
+    elif known and is_same(pending["by"]):
         who = "this process" if pending["by"]["pid"] == os.getpid() else f"the process with pid {pending['by']['pid']}"
         raise ServiceBusy(
             f"{folder.name}: {who} is at {pending['operation']!r} since {pending['since']}. "

@@ -75,8 +75,9 @@ class AciTarget:
 
     def apply(self, service: Service, progress: Progress) -> None:
         container = container_of(service)
-        self.have_image(service, progress)
         live = self.restored(service)
+        self.remove(service, NEXT)  # of a deployer that was killed
+        self.have_image(service, progress)
         wanted = digest(service, container, self.host, self.engine.image_id(service.image))
         if live is None:
             progress(f"starting the container {service.name}")
@@ -116,7 +117,6 @@ class AciTarget:
     def replace(self, service: Service, container: Container, wanted: str, live: Document, progress: Progress) -> None:
         """First beside the old one, on a port of its own. The port of the service moves when that one was healthy."""
         port = fixed_port(service, self.host) or port_of(live, container)
-        self.remove(service, NEXT)
         self.remove(service, OLD)
         progress(f"starting revision {service.revision} beside the one that serves")
         try:
@@ -223,6 +223,7 @@ class AciTarget:
         for one in self.all(service):
             if one["Name"].lstrip("/") == name:
                 self.engine.remove(one["Id"])
+                self.forget(one["Config"]["Image"])
 
     def ready(self, container: Container, made: Document) -> bool:
         port = port_of(made, container)
