@@ -327,9 +327,9 @@ class DiskFull(DeployError):
     """There is no room."""
 
     def __init__(self, folder: str, needed: int) -> None:
+        what = f"{needed:,} bytes do not fit on this disk" if needed else "the disk is full"
         super().__init__(
-            f"{folder}: {needed:,} bytes do not fit on this disk (df -h {folder}). Remove something, or use a "
-            "workspace elsewhere: --workspace FOLDER."
+            f"{folder}: {what} (df -h {folder}). Remove something, or use a workspace elsewhere: --workspace FOLDER."
         )
 
 

@@ -15,7 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from scoring_runtime.deploy import CondaDependencies, ContainerImage, Image, InferenceConfig, Model, Workspace
+from scoring_runtime.deploy import (
+    CondaDependencies,
+    ContainerImage,
+    Environment,
+    Image,
+    InferenceConfig,
+    Model,
+    Workspace,
+)
 from scoring_runtime.deploy.environments.environment import ContainerRegistry
 from scoring_runtime.deploy.images.image_record import drafted, recorded
 from scoring_runtime.errors import (
@@ -274,6 +282,33 @@ def building(place: Path, base: str, until_step: str) -> Iterator[None]:
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
+
+
+def test_a_full_disk_can_be_made_room_on(tmp_path: Path, tiny_disk: Path) -> None:
+    workspace = Workspace(str(tiny_disk / "workspace"))
+    model = registered(workspace, tmp_path, "iris", "x" * 100_000)
+    image = Image.create(workspace, "web", [], script_alone(tmp_path), base=str(small_base(tmp_path)))
+    filling = os.open(tiny_disk / "fill", os.O_WRONLY | os.O_CREAT)
+    with contextlib.suppress(OSError):
+        while True:
+            os.write(filling, bytes(4096))
+    os.close(filling)
+
+    for refused in (
+        lambda: image.add_tags({"a": "b" * 9000}),
+        lambda: image.export(str(tiny_disk / "layout")),
+        lambda: image.export(str(tiny_disk / "image.tar"), "oci-archive"),
+        lambda: Environment("demo").register(workspace),
+        lambda: Image.create(workspace, "web", [], script_alone(tmp_path), base=str(small_base(tmp_path))),
+    ):
+        with pytest.raises(DiskFull, match=r"(the disk is full|bytes do not fit on this disk) \(df -h "):
+            refused()
+    image.delete()
+    model.delete()
+
+    assert os.listdir(workspace.path("blobs", "sha256")) == os.listdir(workspace.path("images", ".building")) == []
+    (tiny_disk / "fill").unlink()
+    assert registered(workspace, tmp_path, "iris").id == "iris:2"
 
 
 def test_while_a_build_runs_its_models_stay(tmp_path: Path, workspace: Workspace, base: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -134,3 +135,24 @@ def test_everything_in_it_is_there_by_name(home: Path) -> None:
     assert (ws.images, ws.webservices) == ({}, {})
     assert ws.get_details() == {"name": "mine", "folder": str(home / "mine"), "read_only": False}
     assert repr(ws) == f"Workspace({str(home / 'mine')!r})"
+
+
+def test_the_highest_removed_version_is_known_by_its_document_too(tmp_path: Path) -> None:
+    workspace = Workspace(str(tmp_path))
+    records = workspace.records("models")
+    records.add("m", {"a": 1})
+    os.replace(records.path("m", 1), workspace.path("models", "m", "last"))  # killed here, or on a full disk
+
+    assert (records.versions("m"), records.next_version("m"), records.add("m", {})) == ([], 2, 2)
+    records.remove("m", 2)
+    assert Path(workspace.path("models", "m", "last")).read_text() == "2"
+
+
+@pytest.mark.parametrize("text", ["x", "{}", "[]", ""])
+def test_a_damaged_mark_of_removed_versions_is_named(tmp_path: Path, text: str) -> None:
+    workspace = Workspace(str(tmp_path))
+    workspace.records("models").add("m", {})
+    Path(workspace.path("models", "m", "last")).write_text(text)
+
+    with pytest.raises(WorkspaceError, match=r"models/m/last is damaged. Write the highest version into it"):
+        workspace.records("models").add("m", {})

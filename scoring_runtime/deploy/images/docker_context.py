@@ -11,6 +11,7 @@ from scoring_runtime.deploy.environments.lock import lock
 from scoring_runtime.deploy.environments.requirements import Requirements
 from scoring_runtime.deploy.environments.wheels import fetch
 from scoring_runtime.deploy.images.dockerfile import dockerfile, python_of
+from scoring_runtime.deploy.workspaces.disk import room_for
 from scoring_runtime.errors import PackagingError
 
 if TYPE_CHECKING:
@@ -28,9 +29,10 @@ def write_docker_context(
     if os.listdir(folder):
         raise PackagingError(f"{folder} is not empty. Name another folder for the Dockerfile.")
     try:
-        pip = write_packages(workspace, context.requirements, folder, python_of(context), platform)
-        write(folder, "Dockerfile", dockerfile(context, pip, title))
-        materialise(context, os.path.join(folder, "azureml-app"))
+        with room_for(folder, context.size):
+            pip = write_packages(workspace, context.requirements, folder, python_of(context), platform)
+            write(folder, "Dockerfile", dockerfile(context, pip, title))
+            materialise(context, os.path.join(folder, "azureml-app"))
     except BaseException:
         for name in os.listdir(folder):
             path = os.path.join(folder, name)

@@ -6,7 +6,7 @@ import os
 import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -97,7 +97,8 @@ def recorded(workspace: Workspace, name: str, draft: Document) -> Iterator[tuple
     build = uuid.uuid4().hex
     mark = os.path.join(home, build)
     records = workspace.records("images")
-    with locked(mark):
+    with locked(mark), ExitStack() as ending:
+        ending.callback(os.unlink, mark)
         with workspace.lock():
             check_models(workspace, draft["models"])
             version = records.add(name, {**draft, "build": build})
@@ -108,8 +109,6 @@ def recorded(workspace: Workspace, name: str, draft: Document) -> Iterator[tuple
             with suppress(OSError):  # of a full disk: that the builder is gone says as much
                 change(workspace, name, version, {"state": FAILED, "error": said, "models": []})
             raise
-        finally:
-            os.unlink(mark)
 
 
 def check_models(workspace: Workspace, ids: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ from scoring_runtime.deploy.images.image_graph import every_blob, read_document
 from scoring_runtime.deploy.images.oci import Descriptor, Document, encoded, index_document, is_index
 from scoring_runtime.deploy.workspaces.disk import room_for
 from scoring_runtime.durable import sync_folder, write_file
-from scoring_runtime.errors import PackagingError
+from scoring_runtime.errors import DiskFull, PackagingError
 
 if TYPE_CHECKING:
     from scoring_runtime.deploy.workspaces.blobs import Blobs
@@ -117,8 +117,9 @@ def write_layout(blobs: Blobs, descriptor: Descriptor, folder: str, name: str = 
         if not os.path.exists(target):
             with room_for(folder, one.size):
                 copy_or_link(blobs, one.digest[7:], target)
-    sync_folder(store)
-    write_file(os.path.join(folder, "oci-layout"), LAYOUT)
+    with named_place(folder):
+        sync_folder(store)
+        write_file(os.path.join(folder, "oci-layout"), LAYOUT)
     index = os.path.join(folder, "index.json")
     others: list[Document] = []
     if os.path.exists(index):
@@ -126,7 +127,8 @@ def write_layout(blobs: Blobs, descriptor: Descriptor, folder: str, name: str = 
             others = read_document(file.read(), index).get("manifests", [])
     entry = entry_of(descriptor, name)
     kept = [one for one in others if one.get("annotations") != entry.get("annotations")]
-    write_file(index, encoded({**index_document([]), "manifests": [*kept, entry]}))
+    with named_place(folder):
+        write_file(index, encoded({**index_document([]), "manifests": [*kept, entry]}))
 
 
 def copy_or_link(blobs: Blobs, sha256: str, target: str) -> None:
@@ -176,12 +178,12 @@ def open_tar(temporary: str, path: str) -> tarfile.TarFile:
 
 @contextmanager
 def named_place(path: str) -> Iterator[None]:
-    """Raises PackagingError where nothing can be written, but for a disk that is full."""
+    """Raises PackagingError where nothing can be written, DiskFull on a disk that is full."""
     try:
         yield
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(path, 0) from None
         raise PackagingError(f"{path} cannot be written: {error.strerror}. Name another place.") from None
 
 

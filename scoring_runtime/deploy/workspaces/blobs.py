@@ -7,6 +7,7 @@ blobs/adding/<id>/      one for each who is adding, with its unfinished files; w
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -153,7 +154,11 @@ class Blobs:
         folder = os.path.join(home, uuid.uuid4().hex[:12])
         try:
             with locked(lock, shared=True):
-                make_folder(folder)
+                try:
+                    make_folder(folder)
+                except OSError as error:  # who only removes may do so to make space
+                    if not (removes and error.errno in (errno.ENOSPC, errno.EDQUOT)):
+                        raise
                 yield Adding(self, folder)
                 if not removes:
                     shutil.rmtree(folder)

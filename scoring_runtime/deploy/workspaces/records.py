@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from scoring_runtime.deploy.workspaces.disk import make_place
+from scoring_runtime.deploy.workspaces.disk import make_place, room_for
 from scoring_runtime.deploy.workspaces.locks import locked
 from scoring_runtime.deploy.workspaces.storage import Storage
 from scoring_runtime.durable import sync_folder, write_file
@@ -68,8 +68,12 @@ class Records:
         with self.writing(name):
             os.stat(self.path(name, version))
             if version > self.last(name):
-                write_file(self.storage.path(self.kind, name, "last"), str(version).encode())
-            os.unlink(self.path(name, version))
+                last = self.storage.path(self.kind, name, "last")
+                os.replace(self.path(name, version), last)  # takes no space: who removes may do so because of that
+                with suppress(OSError):
+                    write_file(last, str(version).encode())
+            else:
+                os.unlink(self.path(name, version))
             sync_folder(self.storage.path(self.kind, name))
 
     def names(self) -> list[str]:
@@ -84,12 +88,18 @@ class Records:
         return max([self.last(name), *self.versions(name)]) + 1
 
     def last(self, name: str) -> int:
-        """The highest version that was removed."""
+        """The highest version that was removed: a number, or on a full disk still its document."""
         try:
             with self.storage.open(self.kind, name, "last") as file:
-                return int(file.read())
+                found: Any = json.loads(file.read())
+            return int(found["version"] if isinstance(found, dict) else found)
         except FileNotFoundError:
             return 0
+        except (ValueError, TypeError, KeyError):
+            raise WorkspaceError(
+                f"{self.storage.where}: {self.kind}/{name}/last is damaged. Write the highest version into it that "
+                "there was, or restore it from a backup."
+            ) from None
 
     def path(self, name: str, version: int) -> str:
         return self.storage.path(self.kind, name, f"{version}.json")
@@ -103,7 +113,8 @@ class Records:
             for entry in os.listdir(folder):
                 if entry.endswith(".tmp"):
                     os.unlink(os.path.join(folder, entry))
-            yield
+            with room_for(self.storage.where, 0):
+                yield
 
 
 def encoded(document: Document) -> bytes:
