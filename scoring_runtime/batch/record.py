@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib import metadata
 from typing import Any
 
@@ -14,6 +14,7 @@ from scoring_runtime.batch import storage
 from scoring_runtime.batch.job import Job
 from scoring_runtime.batch.plan import Plan
 from scoring_runtime.batch.tally import Tally
+from scoring_runtime.errors import BatchResumeError
 
 __all__ = ["Record", "read_record"]
 
@@ -114,9 +115,15 @@ def versions() -> dict[str, str]:
 
 
 def read_record(output: str) -> dict[str, Any] | None:
-    """The record in an output folder; None if no run has got so far."""
-    text = storage.read(os.path.join(output, "run.json"))
+    """The record in an output folder; None if no run has got so far. Raises BatchResumeError for a file of others."""
+    path = os.path.join(output, "run.json")
+    text = storage.read(path)
     if text is None:
         return None
-    values: dict[str, Any] = json.loads(text)
-    return values
+    try:
+        values = json.loads(text)
+        return {field.name: values[field.name] for field in fields(Record)}
+    except (ValueError, KeyError, TypeError):
+        raise BatchResumeError(
+            f"{path} is no record of a batch run. Choose another --output, or move the file."
+        ) from None

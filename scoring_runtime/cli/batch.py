@@ -214,11 +214,16 @@ def show_command(arguments: argparse.Namespace, rest: list[str]) -> int:
     import json
 
     from scoring_runtime.batch.record import Record, read_record
+    from scoring_runtime.errors import BatchError
 
     if rest:
         print(f"scoring batch show: unknown arguments: {' '.join(rest)}", file=sys.stderr)
         return 2
-    values = read_record(arguments.output)
+    try:
+        values = read_record(arguments.output)
+    except BatchError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return error.exit_code
     if values is None:
         print(f"{arguments.output} holds no batch run: it has no run.json.", file=sys.stderr)
         return 4

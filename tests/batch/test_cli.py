@@ -167,3 +167,15 @@ def test_a_flag_that_the_engine_would_not_look_at_is_refused(scoring, files, fla
     code, _, err = scoring(*RUN, *flags)
     assert code == 2
     assert text in err
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"status": "ok"}'])
+def test_a_file_that_is_no_record_is_named_and_kept(scoring, files, tmp_path, text):
+    files(1)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/run.json").write_text(text)
+    for argv in (("show", "out"), RUN):
+        code, _, err = scoring(*argv)
+        assert code == 6
+        assert "out/run.json is no record of a batch run. Choose another --output" in err
+    assert (tmp_path / "out/run.json").read_text() == text
