@@ -174,6 +174,17 @@ MISTAKES: dict[str, Callable[[dict[str, Any], dict[str, Any]], Any]] = {
     "env.BIG.value has 5000 bytes, at most 4096 fit": lambda agent, hub: agent["modules"]["iris"]["env"].update(
         {"BIG": {"value": "x" * 5000}}
     ),
+    "module iris: restartPolicy: expected one of never, on-failure": lambda agent, hub: agent["modules"]["iris"].update(
+        restartPolicy="sometimes"
+    ),
+    "module iris: imagePullPolicy: expected one of on-create": lambda agent, hub: agent["modules"]["iris"].update(
+        imagePullPolicy="always"
+    ),
+    "module iris: startupOrder: expected a whole number from 0": lambda agent, hub: agent["modules"]["iris"].update(
+        startupOrder=-1
+    ),
+    "route up: expected a text or an object, got 5": lambda agent, hub: hub["routes"].update(up=5),
+    "route up: expected FROM /... [WHERE ...] INTO": lambda agent, hub: hub["routes"].update(up={}),
     "$edgeAgent: its desired properties have": lambda agent, hub: agent["modules"]["iris"]["env"].update(
         {f"V{n}": {"value": "x" * 4000} for n in range(9)}
     ),
@@ -194,6 +205,14 @@ def test_a_mistake_is_named(message: str) -> None:
     MISTAKES[message](content["$edgeAgent"]["properties.desired"], content["$edgeHub"]["properties.desired"])
 
     assert [one for one in problems({"modulesContent": content}) if message in one]
+
+
+def test_two_modules_of_one_name_are_refused_and_what_is_null_is_not_given() -> None:
+    with pytest.raises(TargetError, match="two modules are named 'filter'; give each its own moduleName"):
+        manifest(iot(external_modules=[FILTER], aml_module={"moduleName": "filter"}), Edge())
+
+    document = manifest(iot(aml_module={"environmentVariables": None}, routes={"up": {}}), Edge())
+    assert document["modulesContent"]["$edgeHub"]["properties.desired"]["routes"] == {"up": {}}
 
 
 def test_a_module_with_an_input_takes_messages_unless_its_entry_point_is_given() -> None:

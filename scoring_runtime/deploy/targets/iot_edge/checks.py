@@ -18,6 +18,10 @@ ROUTE_TEXT = re.compile(
 )
 SOURCE = re.compile(r"FROM\s+/messages/modules/([^/\s]+)/", re.IGNORECASE)
 SINK = re.compile(r"/modules/([^/]+)/inputs/[^/]+")
+POLICIES = {
+    "restartPolicy": ("never", "on-failure", "on-unhealthy", "always"),
+    "imagePullPolicy": ("on-create", "never"),
+}
 MOST_BYTES, MOST_TEXT_BYTES = 32 * 1024, 4 * 1024
 PREFIX_MODULES, PREFIX_ROUTES = "properties.desired.modules.", "properties.desired.routes."
 Document = dict[str, Any]
@@ -75,6 +79,12 @@ def module_problems(name: str, module: Document) -> Iterator[str]:
             yield f"module {name}: the variable {variable!r} cannot have spaces or any of + # $ ."
         if not isinstance(holder["value"], str | int | float | bool):
             yield f"module {name}: the variable {variable} is a {type(holder['value']).__name__}, not a text or number"
+    for key, allowed in POLICIES.items():
+        if module[key] not in allowed:
+            yield f"module {name}: {key}: expected one of {', '.join(allowed)}, got {module[key]!r}"
+    order = module.get("startupOrder", 0)
+    if type(order) is not int or not 0 <= order < 2**32:
+        yield f"module {name}: startupOrder: expected a whole number from 0 to {2**32 - 1}, got {order!r}"
     for key, text in module["settings"].items():
         if key.startswith("createOptions") and len(text) > CHUNK:
             yield f"module {name}: {key} has {len(text)} characters, at most {CHUNK} fit"
@@ -102,7 +112,10 @@ def route_problems(name: str, route: Any, modules: set[str] | None) -> Iterator[
     """`modules` are those of a full manifest; a layer may lead to modules of other layers."""
     if not ROUTE.fullmatch(name):
         yield f"route {name!r}: a name cannot have spaces or any of . $ #"
-    text = route if isinstance(route, str) else route.get("route", "")
+    if not isinstance(route, str | Mapping):
+        yield f"route {name}: expected a text or an object, got {route!r}"
+        return
+    text = str(route if isinstance(route, str) else route.get("route", ""))
     match = ROUTE_TEXT.fullmatch(text.strip())
     if match is None:
         yield f'route {name}: expected FROM /... [WHERE ...] INTO $upstream or BrokeredEndpoint("..."), got {text!r}'

@@ -52,20 +52,24 @@ def modules_of(service: Service, edge: Edge) -> list[Module]:
     if takes_messages(service) and "Entrypoint" not in wanted:
         options |= MESSAGES_COMMAND
     options = merged(options, wanted)
-    environ = {**module_environ(container), **given.get("environmentVariables", {})}
+    environ = {**module_environ(container), **(given.get("environmentVariables") or {})}
     own = Module(
         name_of(service),
         document(edge, container.image, environ, split(options, name_of(service)), edge.startup_order),
         dict(given.get("propertiesDesired") or {}),
     )
-    return [own, *(external(one, edge) for one in service.deployment.external_modules)]
+    modules = [own, *(external(one, edge) for one in service.deployment.external_modules)]
+    names = [module.name for module in modules]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise TargetError(f"{service.name}: two modules are named {twice[0]!r}; give each its own moduleName.")
+    return modules
 
 
 def takes_messages(service: Service) -> bool:
     """Whether a route leads into the module; without one it is called over HTTP only."""
     into = f"/modules/{name_of(service)}/inputs/".lower()
     routes = service.deployment.routes.values()
-    return any(into in str(one["route"] if isinstance(one, Mapping) else one).lower() for one in routes)
+    return any(into in str(one.get("route") if isinstance(one, Mapping) else one).lower() for one in routes)
 
 
 def module_environ(container: Container) -> Document:
