@@ -115,7 +115,10 @@ def build_image(
     with tempfile.TemporaryDirectory(prefix="scoring-base-") as folder:
         write_context(name, platform, Path(folder, "context"), workspace or Workspace())
         arguments = {"BASE": base} if base else {}
-        build(engine, os.path.join(folder, "context"), tag, os.path.join(folder, "log"), shell, arguments)
+        log, path = tempfile.mkstemp(prefix=f"scoring-base-{name}-", suffix=".log")
+        os.close(log)
+        build(engine, os.path.join(folder, "context"), tag, path, shell, arguments)
+    os.unlink(path)  # of a build that fails it stays, for the error names it
     return tag
 
 
@@ -128,6 +131,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--platform", default="", help="linux/amd64 or linux/arm64")
     parser.add_argument("--tag", default="")
     arguments = parser.parse_args(argv)
+    if not (arguments.variant or arguments.lock):
+        parser.error(f"name a variant: {', '.join(VARIANTS)}")
     try:
         for name in arguments.variant or (VARIANTS if arguments.lock else ()):
             if arguments.lock:

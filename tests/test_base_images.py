@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 import httpx
 import pytest
@@ -223,3 +224,24 @@ def answers(client: httpx.Client) -> bool:
 
 def size_of(podman: Podman, image: str) -> int:
     return int(json.loads(podman.run("image", "inspect", image))[0]["Size"])
+
+
+def test_log_of_a_build_that_fails_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Fails:
+        def run(self, command: Sequence[str], log: IO[bytes], seconds: float) -> int:
+            log.write(b"no such base\n")
+            return 1
+
+    monkeypatch.setattr("base_images.build.write_context", lambda *arguments: None)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    with pytest.raises(PackagingError, match="All of it is in ") as caught:
+        build_image("cpu", "docker", shell=Fails(), workspace=Workspace(str(tmp_path / "ws")))
+    assert Path(str(caught.value).rpartition(" ")[2].rstrip(".")).read_text() == "no such base\n"
+
+
+def test_variant_has_to_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([])
+
+    assert (ended.value.code, "name a variant: cpu, openvino" in capsys.readouterr().err) == (2, True)

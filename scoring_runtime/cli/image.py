@@ -113,6 +113,9 @@ def build_command(arguments: argparse.Namespace) -> None:
         lines = plan_lines(order, order.base or context.base_image or default_base(context))
         return show({"plan": lines}, arguments.json, lambda: "\n".join(lines))
     steps = Steps(arguments.json)
+    if arguments.json:  # else they are among the steps
+        for note in context.notes:
+            print(f"note: {note}", file=sys.stderr)
     version = build_image(workspace, order, dict(arguments.tags), dict(arguments.properties), steps)
     image = Image(workspace, arguments.name, version=version)
     if arguments.output_metadata_file:

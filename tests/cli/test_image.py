@@ -79,7 +79,10 @@ def test_json_is_all_that_is_printed(scoring: Scoring) -> None:
 
     assert said.document["id"] == "web:1"
     assert said.document["properties"] == {"p": "1"}
-    assert said.err == ""
+    assert said.err.splitlines() == [
+        "note: userManagedDependencies is true: nothing is installed, the base image has to hold the script's packages "
+        'and scoring-runtime. Set inferencingStackVersion to "latest" to have the server added.'
+    ]
 
 
 def test_dry_run_says_what_would_be_done_and_does_nothing(scoring: Scoring) -> None:
