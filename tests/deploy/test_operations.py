@@ -150,6 +150,20 @@ def test_change_whose_process_was_killed_gives_way_to_the_next(workspace: Worksp
     assert (service.run("{}"), service.error) == (3, None)
 
 
+def test_change_that_nobody_waited_for_is_where_the_next_one_goes_on(workspace: Workspace, tmp_path: Path) -> None:
+    service = deployed(workspace, tmp_path / "src", VERSIONED.format(version=1))
+    script(
+        tmp_path / "next",
+        "import os, time\ndef init(): os.environ.get('FAST') or time.sleep(60)\ndef run(d): return 2\n",
+    )
+    with deployer(workspace, "deploy", str(tmp_path / "next"), "-n", "demo", "--overwrite", "--no-wait") as first:
+        assert first.wait(60) == 0
+
+    service.update(environ={"FAST": "1"}, wait=True)
+
+    assert (service.run("{}"), service.error) == (2, None)
+
+
 def test_change_whose_process_was_killed_before_the_host_knew_is_finished_by_wait(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,8 +53,8 @@ def bring_up(
 
 
 def brought_up(folder: ServiceFolder, operation: str, make: Make, progress: Progress) -> Service:
-    state = settled(folder, progress) if folder.exists() else {"current": 0}
-    previous = folder.read(state["current"]) if state["current"] else None
+    state, unfinished = settled(folder, progress) if folder.exists() else ({"current": 0}, None)
+    previous = unfinished or (folder.read(state["current"]) if state["current"] else None)
     service = make(previous, max([0, *folder.revisions()]) + 1)
     host = target_of(folder.workspace, service)
     host.plan(with_planned_image(folder.workspace, service))  # raises now what would go wrong later
@@ -146,12 +146,14 @@ def status_of(folder: ServiceFolder, service: Service) -> Status:
     return target_of(folder.workspace, service).status(service)
 
 
-def settled(folder: ServiceFolder, progress: Progress) -> dict[str, Any]:
-    """service.json with nothing pending. Raises ServiceBusy while a process that lives brings something up."""
+def settled(folder: ServiceFolder, progress: Progress) -> tuple[dict[str, Any], Service | None]:
+    """service.json with nothing pending, and the revision that was still being brought up by nobody who waits for it:
+    the next one takes its place, and goes on from it. Raises ServiceBusy while a process that lives waits for it.
+    """
     state = folder.state()
-    pending = state["pending"]
+    pending, unfinished = state["pending"], None
     if pending is None:
-        return state
+        return state, None
     service = folder.read(pending["revision"])
     status = status_of(folder, service)
     known = accepted(service, pending)  # else whoever was at it has left, for the lock is ours
@@ -164,8 +166,9 @@ def settled(folder: ServiceFolder, progress: Progress) -> dict[str, Any]:
             f"Wait for it: wait_for_deployment(), or scoring service wait {folder.name}"
         )
     else:
+        unfinished = service if pending.get("applied") else None
         undo(folder, service, "It was interrupted: the process that brought it up is gone.", progress)
-    return folder.state()
+    return folder.state(), unfinished
 
 
 def close(folder: ServiceFolder, service: Service, status: Status, progress: Progress) -> None:

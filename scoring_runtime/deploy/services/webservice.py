@@ -199,8 +199,10 @@ class Webservice(DeployVerbs, Credentials):
                 break
             waited = time.monotonic() - began
             if timeout_sec is not None and waited > timeout_sec:
+                why = f" {status.error}" if status.error else ""
                 raise ServiceFailed(
-                    f"{self.name}: still {status.state} after {waited:.0f} s. {status.error or ''}".strip()
+                    f"{self.name}: still {status.state} after {waited:.0f} s.{why} "
+                    f"It goes on; wait longer: scoring service wait {self.name}"
                 )
             if status.state == UNSCHEDULABLE and waited > UNSCHEDULABLE_SECONDS:
                 raise ServiceFailed(f"{self.name}: couldn't schedule after trying for 00:05:00. {status.error}")
