@@ -103,7 +103,7 @@ def test_messages_are_scored_and_errors_go_elsewhere(tmp_path: Path, stack: Exit
     assert json.loads(body) == {"value": 3, "square": 9}
     assert (properties["$.cid"], properties["place"], properties["scoring-status"]) == ("case-7", "roof", "200")
     assert (properties["$.ct"], properties["$.ce"]) == ("application/json", "utf-8")
-    assert [(found.get("$.cid"), json.loads(body)["status"]) for found, body in errors] == [("m-2", 500), (None, 500)]
+    assert {found.get("$.cid"): json.loads(body)["status"] for found, body in errors} == {"m-2": 500, None: 500}
     assert httpx.post(f"http://127.0.0.1:{module.port}/score", content=b"4", trust_env=False).json()["square"] == 16
     assert module.stop() == 0
 
