@@ -46,6 +46,7 @@ def add_to(nouns: Any, help: str) -> None:
     add("-d", "--description", metavar="TEXT")
     add("-t", "--output-metadata-file", dest="metadata", metavar="FILE", help="write the service to it, as JSON")
     add("--dry-run", action="store_true", help="print what would be done, and do nothing")
+    add("--files", metavar="FOLDER", help="write the host's files there, secrets and all, and do nothing else")
     add_waiting(parser)
     add_azure_flags(parser)
     finish(parser, deploy_command)
@@ -57,6 +58,7 @@ def deploy_command(arguments: argparse.Namespace) -> int:
 
     workspace = Workspace(arguments.workspace)
     steps = Steps(arguments.json)
+    arguments.dry_run |= arguments.files is not None
     given = request_of(workspace, arguments, steps)
     tags, properties = dict(arguments.tags) or None, dict(arguments.properties) or None
     environ = {**given.pop("environ", {}), **dict(arguments.environ)}
@@ -64,6 +66,10 @@ def deploy_command(arguments: argparse.Namespace) -> int:
         wish = wish_for(workspace, *(given[name] for name in WISHED))
         wish = wish.labelled(tags, properties, arguments.description, environ)
         planned, plan = plan_of(workspace, given["name"], wish)
+        if arguments.files:
+            paths = write_plan(plan, arguments.files, planned.deployment.compute_type)
+            show({"service": planned.name, "files": paths}, arguments.json, lambda: "\n".join(paths))
+            return 0
         document = {"service": planned.name, "steps": plan.steps, "documents": dict(plan.documents)}
         show(document, arguments.json, lambda: plan_text(plan))
         return 0
@@ -201,6 +207,24 @@ def with_flags(config: Any, arguments: argparse.Namespace) -> Any:
         if changes[name]:
             raise ConfigError(name, changes[name], f"nothing, as a service on {config.compute_type} has no such thing")
     return replace(config, **{name: value for name, value in changes.items() if name in known})
+
+
+def write_plan(plan: Plan, folder: str, host: str) -> list[str]:
+    """For the tools of others, and for nobody else's eyes. Raises ConfigError where the host has no files."""
+    from scoring_runtime.durable import make_folder, write_files
+    from scoring_runtime.errors import ConfigError
+
+    if not plan.files:
+        expected = "a service whose host takes files: aci, aks or iot"
+        raise ConfigError("--files", host, expected, "Name its deployment configuration: --dc FILE")
+    paths = {os.path.join(folder, name): text for name, text in plan.files.items()}
+    before = os.umask(0o077)
+    try:
+        make_folder(folder)
+        write_files({path: [text.encode()] for path, text in paths.items()})
+    finally:
+        os.umask(before)
+    return list(paths)
 
 
 def plan_text(plan: Plan) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from scoring_runtime.deploy import Model, Webservice, Workspace
 from scoring_runtime.supervisor.files import read_state
@@ -209,6 +211,31 @@ def test_engine_makes_it_a_container(shell: Shell) -> None:
     (shell.folder / "dc.json").write_text(json.dumps({"computeType": "aks"}))
     said = shell.error("deploy", "hello", "--dc", "dc.json", "--engine", "docker")
     assert "--engine: expected none for a service on aks, got 'docker'" in said
+
+
+def test_files_for_other_tools_are_written_whole_and_for_nobody_else(shell: Shell) -> None:
+    script(shell.folder / "hello", VERSIONED.format(version=1))
+    first, second = "first-key-of-mine", "other-key-of-mine"
+    config = {"authEnabled": True, "keys": {"primaryKey": first, "secondaryKey": second}}
+    (shell.folder / "aks.json").write_text(json.dumps({"computeType": "aks", **config}))
+    (shell.folder / "aci.json").write_text(json.dumps({"computeType": "aci", **config}))
+
+    aks = shell.json("deploy", "hello", "--dc", "aks.json", "--files", "on/aks")["files"]
+    aci = shell.ok("deploy", "hello", "--dc", "aci.json", "--files", "on/aci").splitlines()
+
+    assert aci == ["on/aci/container-group.yaml", "on/aci/template.json"]
+    objects = [yaml.safe_load((shell.folder / path).read_text()) for path in aks]
+    assert {"Deployment", "Secret", "Service"} <= {one["kind"] for one in objects}
+    keys = next(one["data"] for one in objects if one["kind"] == "Secret" and "primaryKey" in one["data"])
+    assert {name: base64.b64decode(value).decode() for name, value in keys.items()} == {
+        "primaryKey": first,
+        "secondaryKey": second,
+    }
+    assert base64.b64encode(first.encode()).decode() in (shell.folder / aci[0]).read_text()
+    assert {(shell.folder / path).stat().st_mode & 0o777 for path in (*aks, *aci)} == {0o600}
+    assert shell.json("service", "list") == []
+    said = shell.error("deploy", "hello", "--files", "on/local")
+    assert "--files: expected a service whose host takes files: aci, aks or iot, got 'local'" in said
 
 
 def test_v2_file_is_deployed_with_its_endpoint(shell: Shell) -> None:

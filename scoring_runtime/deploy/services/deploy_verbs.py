@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from scoring_runtime.deploy.models.no_code import no_code_config, sole_model, with_resources
@@ -81,8 +82,9 @@ def plan_of(workspace: Workspace, name: str, wish: Wish) -> tuple[Service, Plan]
     plan = host.plan(planned)
     steps = (*plan.steps, *changes(host, planned)) if before is not None else plan.steps
     if planned.image == service.image:
-        return service, Plan(steps, plan.documents)
-    return planned, Plan((f"Build the image {planned.image} from the script and its models.", *steps), plan.documents)
+        return service, replace(plan, steps=steps)
+    built = f"Build the image {planned.image} from the script and its models."
+    return planned, replace(plan, steps=(built, *steps))
 
 
 def changes(host: Target, service: Service) -> tuple[str, ...]:

@@ -30,10 +30,13 @@ Progress = Callable[[str], None]  # told each step as it begins, in a few words
 
 @dataclass(frozen=True)
 class Plan:
-    """What apply() would do: sentences in order, and the documents it would write or send, without secrets."""
+    """What apply() would do: sentences in order, and the documents it would write or send."""
 
     steps: tuple[str, ...]
-    documents: Mapping[str, str] = field(default_factory=dict)  # file name -> text
+    documents: Mapping[str, str] = field(default_factory=dict)  # file name -> text, with stars for secrets
+    files: Mapping[str, str] = field(
+        default_factory=dict, repr=False
+    )  # the same whole, where other tools can take them
 
 
 @dataclass(frozen=True)

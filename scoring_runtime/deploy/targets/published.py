@@ -39,7 +39,7 @@ class Published:
     def plan(self, service: Service) -> Plan:
         if OURS.fullmatch(service.image) and not self.registry:
             plan = self.target.plan(service)
-            return Plan((without_registry(service), *plan.steps), plan.documents)
+            return replace(plan, steps=(without_registry(service), *plan.steps))
         return self.target.plan(self.placed(service))
 
     def diff(self, service: Service) -> Mapping[str, Sequence[str]]:

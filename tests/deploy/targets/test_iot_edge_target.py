@@ -80,8 +80,13 @@ def test_a_plan_shows_the_manifest_and_the_command_that_sets_it() -> None:
             "Run: az iot edge set-modules --hub-name my-hub --device-id camera-1 --content deployment.json",
         ),
         {"deployment.json": plan.documents["deployment.json"]},
+        {"deployment.json": plan.files["deployment.json"]},
     )
-    assert "first-key" not in plan.documents["deployment.json"]
+    assert "first-key" not in plan.documents["deployment.json"] + repr(plan)
+    assert (
+        plan.files["deployment.json"].replace(KEYS.primary_key, "***").replace(KEYS.secondary_key, "***")
+        == (plan.documents["deployment.json"])
+    )
 
 
 def test_apply_sets_the_manifest_from_a_file_that_only_we_read(az: Az) -> None:

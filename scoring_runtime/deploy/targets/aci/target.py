@@ -60,10 +60,11 @@ class AciTarget:
     def plan(self, service: Service) -> Plan:
         config = create_config(service, container_of(service), self.host, fixed_port(service, self.host))
         group = container_group(service, self.host)
+        template = {"template.json": arm_text(arm_template(group))}  # its secrets are parameters
         documents = {
             "container.json": json.dumps(shown(config), indent=2) + "\n",
             "container-group.yaml": group_yaml(hidden(group)),
-            "template.json": arm_text(arm_template(group)),
+            **template,
         }
         steps = (
             *advice(service, self.model_bytes),
@@ -71,7 +72,7 @@ class AciTarget:
             f"Start the container {service.name} on {self.host.address}, or nothing where the same one runs; another "
             "one is replaced once the new one was healthy beside it. Between the two the port is closed for a moment.",
         )
-        return Plan(steps, documents)
+        return Plan(steps, documents, {"container-group.yaml": group_yaml(group), **template})
 
     def apply(self, service: Service, progress: Progress) -> None:
         container = container_of(service)

@@ -56,7 +56,7 @@ class IotEdgeTarget:
             steps.insert(
                 0, "A route leads into the module: its image needs scoring-runtime[iot], and runs scoring-iot."
             )
-        return Plan(tuple(steps), {FILE: manifest_text(hidden(document))})
+        return Plan(tuple(steps), {FILE: manifest_text(hidden(document))}, {FILE: manifest_text(document)})
 
     def command(self, service: Service, path: str) -> list[str]:
         make = create_layer_command if self.edge.layered else set_modules_command

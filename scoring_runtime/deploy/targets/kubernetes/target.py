@@ -44,12 +44,13 @@ class KubernetesTarget:
         return Api(self.cluster, self.namespace)
 
     def plan(self, service: Service) -> Plan:
-        """Files for `kubectl apply -f`, but with stars for secrets."""
+        """Files for `kubectl apply -f`."""
         made = checked(service, self.cluster)
         steps = tuple(f"Apply {document['kind']} {document['metadata']['name']}." for document in made)
         return Plan(
             (*steps, "Delete what earlier revisions had and this one has not."),
             {file_name(document): kubernetes_yaml([hidden(document)]) for document in made},
+            {file_name(document): kubernetes_yaml([document]) for document in made},
         )
 
     def diff(self, service: Service) -> dict[str, list[str]]:
