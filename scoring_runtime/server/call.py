@@ -162,9 +162,11 @@ class Call:
         self.finish()
 
     def fail(self, error: RequestError) -> None:
-        """Answer with an error, whatever state the request is in."""
+        """Answer with an error, whatever state the request is in; a request has one answer."""
         if self.streaming:
             self.break_stream()
+            return
+        if self.answered:  # its run() was late, and then its worker died
             return
         head, body = error_head(error)
         if not self.received:

@@ -279,7 +279,7 @@ class Dispatcher:
         for slot in range(self.table.slots):
             call = self.flying.pop(self.table.row(worker.region, slot)[0], None)
             if call is not None:
-                self.counters["workers_lost"] += 1
+                self.counters["workers_lost"] += not call.answered
                 call.fail(WorkerLost("The worker process that ran this request ended before it answered."))
                 call.release()
         self.table.clear(worker.region)

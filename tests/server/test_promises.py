@@ -153,10 +153,26 @@ def test_a_run_that_nothing_stops_turns_readiness_red_and_its_worker_is_replaced
             503,
             {"message": "Not ready: every run() is past its timeout."},
         )
-        assert server.post({"do": "nothing"}, timeout=20).json() != {"pid": pid}  # it waited, and was served
+        served = server.post({"do": "nothing"}, timeout=20)  # it waits
+        assert (served.status_code, served.json() == {"pid": pid}) == (200, False)
         assert not alive(pid)
         assert "hold_the_interpreter" in server.err()  # where it was stuck
         assert server.client.get("/readyz").status_code == 200
+
+
+def test_a_request_whose_worker_is_killed_after_its_timeout_has_one_answer(tmp_path: Path) -> None:
+    """A second one would be taken for the answer of the next request on the connection."""
+    with serving(BUSY, tmp_path, SCORING_TIMEOUT_MS="200", SCORING_STUCK_GRACE_MS="300") as server:
+        [stuck] = server.workers()
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+            body = b'{"do": "hold", "for": 60}'
+            client.sendall(b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+            assert client.recv(65536).startswith(b"HTTP/1.1 500 ")
+            until(lambda: not alive(stuck))
+            until(lambda: server.workers())
+            client.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+        assert " 502 " not in server.out()
 
 
 def test_siblings_of_a_stuck_worker_are_untouched(tmp_path: Path) -> None:
