@@ -158,6 +158,7 @@ class Call:
             protocol.transport.write(start + body)
         else:
             protocol.transport.writelines((start, body))
+            protocol.unread_since = 0.0
         protocol.log(self, status, length, len(body))
         self.finish()
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Connection"]
 
 DISCARD_SECONDS = 5.0
+READ_AGAIN_SECONDS = 0.5
 
 
 class Connection(HttpToolsProtocol):
@@ -47,6 +48,7 @@ class Connection(HttpToolsProtocol):
         self.discarding = False
         self.half_closed = False
         self.paused_call: Call | None = None
+        self.unread_since = 0.0  # when the sweep first saw an answer that the client has not read to its end
         self.announced = 0  # bytes of the body that is being read, where its length is known
         self.receiver: BodyReceiver | None = None
 
@@ -107,6 +109,8 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if not call.keep_alive or self.half_closed or self.discarding:
+            if not self.discarding:
+                self.deadline = time.monotonic()  # closing sends the rest first, to a client that may not read it
             self.transport.close()
             return
         self.on_response_complete()
@@ -187,9 +191,20 @@ class Connection(HttpToolsProtocol):
         elif self.in_head and not self.discarding:
             self.refuse(RequestTimeout("The request's headers did not arrive in time."))
         elif self.transport.get_write_buffer_size():
-            self.transport.abort()
+            self.wait_for_reader(now)
+        elif self.unread_since:  # read by now: from here on the connection is idle
+            self.unread_since = 0.0
+            self.deadline = now + (self.front.linger_seconds if self.front.draining else self.front.keep_alive_seconds)
         else:
             self.transport.close()
+
+    def wait_for_reader(self, now: float) -> None:
+        """The answer is written, but not read: a large one takes its time on a slow line."""
+        self.unread_since = self.unread_since or now
+        if self.discarding or now - self.unread_since >= self.front.body_seconds:
+            self.transport.abort()
+        else:
+            self.deadline = now + READ_AGAIN_SECONDS
 
     def shutdown(self) -> None:
         """Draining: the current answer is the last one; an idle connection gets a moment for a request on its way."""
@@ -203,12 +218,14 @@ class Connection(HttpToolsProtocol):
     def pause_stream(self, call: Call) -> None:
         if self.paused_call is None:
             self.paused_call = call
-            self.deadline = time.monotonic() + self.front.body_seconds
+            self.unread_since = time.monotonic()
+            self.deadline = self.unread_since + self.front.body_seconds
             self.front.dispatcher.pause(call, True)
 
     def resume_writing(self) -> None:
         super().resume_writing()
         call, self.paused_call = self.paused_call, None
         if call is not None:
+            self.unread_since = 0.0
             self.deadline = math.inf
             self.front.dispatcher.pause(call, False)
