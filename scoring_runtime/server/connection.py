@@ -6,7 +6,10 @@ that the front's sweep looks at.
 
 from __future__ import annotations
 
+import fcntl
 import math
+import struct
+import termios
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +30,8 @@ __all__ = ["Connection"]
 
 DISCARD_SECONDS = 5.0
 READ_AGAIN_SECONDS = 0.5
+SOON_READ_BYTES = 8192
+INT = struct.Struct("i")
 
 
 class Connection(HttpToolsProtocol):
@@ -109,11 +114,29 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if not call.keep_alive or self.half_closed or self.discarding:
-            if not self.discarding:
-                self.deadline = time.monotonic()  # closing sends the rest first, to a client that may not read it
-            self.transport.close()
+            self.close()
             return
         self.on_response_complete()
+
+    def close(self) -> None:
+        """Once the client has read its answer, or has had the time to."""
+        if not self.discarding:
+            self.deadline = time.monotonic()
+            if self.scheme == "https" and self.unsent() > SOON_READ_BYTES:
+                # TLS says goodbye within a second, whatever is still to be sent: the sweep closes.
+                self.unread_since = self.deadline
+                self.discarding = True
+                return
+        self.transport.close()
+
+    def unsent(self) -> int:
+        """Bytes that the client has not read: those that wait here, or under TLS, which hides them, in the kernel."""
+        if self.scheme != "https":
+            return self.transport.get_write_buffer_size()
+        sock = self.transport.get_extra_info("socket")
+        if sock is None or sock.fileno() < 0:  # it is being closed
+            return 0
+        return INT.unpack(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(INT.size)))[0]  # type: ignore[no-any-return]
 
     def on_response_complete(self) -> None:
         """Both ways end here: start what was pipelined, or wait for the next request."""
@@ -190,9 +213,9 @@ class Connection(HttpToolsProtocol):
             call.fail(RequestTimeout("The request's body did not arrive in time."))
         elif self.in_head and not self.discarding:
             self.refuse(RequestTimeout("The request's headers did not arrive in time."))
-        elif self.transport.get_write_buffer_size():
+        elif self.unsent():
             self.wait_for_reader(now)
-        elif self.unread_since:  # read by now: from here on the connection is idle
+        elif self.unread_since and not self.discarding:  # read by now: from here on the connection is idle
             self.unread_since = 0.0
             self.deadline = now + (self.front.linger_seconds if self.front.draining else self.front.keep_alive_seconds)
         else:
@@ -200,8 +223,11 @@ class Connection(HttpToolsProtocol):
 
     def wait_for_reader(self, now: float) -> None:
         """The answer is written, but not read: a large one takes its time on a slow line."""
+        if self.discarding and not self.unread_since:
+            self.transport.abort()
+            return
         self.unread_since = self.unread_since or now
-        if self.discarding or now - self.unread_since >= self.front.body_seconds:
+        if now - self.unread_since >= self.front.body_seconds:
             self.transport.abort()
         else:
             self.deadline = now + READ_AGAIN_SECONDS

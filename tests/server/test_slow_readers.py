@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import signal
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.serving import Server, serving, until
+from tests.certificates import make_pair
+from tests.serving import Server, until
 
 SIZE = 32 * 1024 * 1024  # more than the sockets hold
 LARGE = f"""
@@ -23,26 +26,56 @@ def run(request):
 """
 
 
+@pytest.fixture(params=["http", "https"])
+def tls(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """Settings: with a certificate, or without."""
+    return {} if request.param == "http" else make_pair(tmp_path, "server").environ
+
+
 @contextmanager
-def asking(server: Server, *, closing: bool = False) -> Iterator[socket.socket]:
+def asking(server: Server, tls: dict[str, str], *, closing: bool = False) -> Iterator[socket.socket]:
     """A client that has its answer's first bytes, and reads no more."""
-    with socket.socket() as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        client.settimeout(20)
-        client.connect(("127.0.0.1", server.port))
+    with connected(server, tls) as client:
         extra = b"Connection: close\r\n" if closing else b""
         client.sendall(b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n%s\r\n" % extra)
         assert client.recv(12) == b"HTTP/1.1 200"
         yield client
 
 
+@contextmanager
+def connected(server: Server, tls: dict[str, str]) -> Iterator[socket.socket]:
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    client.settimeout(20)
+    client.connect(("127.0.0.1", server.port))
+    if tls:
+        context = ssl.create_default_context(cafile=tls["SCORING_TLS_CERT"])
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        client = context.wrap_socket(client, server_hostname="localhost")
+    with client:
+        yield client
+
+
+@contextmanager
+def serving_large(tmp_path: Path, tls: dict[str, str], **settings: str) -> Iterator[Server]:
+    script = tmp_path / "score.py"
+    script.write_text(LARGE)
+    server = Server(script, folder=tmp_path, **tls, **settings)
+    if tls:
+        server.client = httpx.Client(base_url=f"https://localhost:{server.port}", verify=False, trust_env=False)
+    try:
+        yield server.wait_ready()
+    finally:
+        server.end()
+
+
 def rest(client: socket.socket) -> bytes:
     """The answer's other bytes, or as many as come."""
     data = bytearray()
-    while (length := bytes(data).find(b"\r\n\r\n", 0, 4096)) < 0 or len(data) < length + 4 + SIZE:
+    while (length := data.find(b"\r\n\r\n", 0, 4096)) < 0 or len(data) < length + 4 + SIZE:
         try:
             piece = client.recv(1 << 20)
-        except ConnectionResetError:
+        except (ConnectionResetError, ssl.SSLError):
             break
         if not piece:
             break
@@ -54,32 +87,34 @@ def body_bytes(answer: bytes) -> int:
     return len(answer) - answer.index(b"\r\n\r\n") - 4
 
 
-def wait_for_an_idle_connection_to_be_closed(server: Server) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as idle:
+def wait_for_an_idle_connection_to_be_closed(server: Server, tls: dict[str, str]) -> None:
+    with connected(server, tls) as idle:
         idle.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
         while idle.recv(65536):
             pass
 
 
 @pytest.mark.parametrize("closing", [False, True], ids=["keep-alive", "close"])
-def test_an_answer_that_is_read_slowly_outlives_the_idle_timeout(tmp_path: Path, closing: bool) -> None:
-    with serving(LARGE, tmp_path, SCORING_KEEP_ALIVE="1") as server, asking(server, closing=closing) as client:
-        wait_for_an_idle_connection_to_be_closed(server)
-        wait_for_an_idle_connection_to_be_closed(server)
+def test_an_answer_that_is_read_slowly_outlives_the_idle_timeout(
+    tmp_path: Path, tls: dict[str, str], closing: bool
+) -> None:
+    with serving_large(tmp_path, tls, SCORING_KEEP_ALIVE="1") as server, asking(server, tls, closing=closing) as client:
+        wait_for_an_idle_connection_to_be_closed(server, tls)
+        wait_for_an_idle_connection_to_be_closed(server, tls)
         assert body_bytes(rest(client)) == SIZE
 
 
-def test_a_connection_is_idle_from_when_its_answer_is_read(tmp_path: Path) -> None:
-    with serving(LARGE, tmp_path, SCORING_KEEP_ALIVE="1") as server, asking(server) as client:
-        wait_for_an_idle_connection_to_be_closed(server)
+def test_a_connection_is_idle_from_when_its_answer_is_read(tmp_path: Path, tls: dict[str, str]) -> None:
+    with serving_large(tmp_path, tls, SCORING_KEEP_ALIVE="1") as server, asking(server, tls) as client:
+        wait_for_an_idle_connection_to_be_closed(server, tls)
         rest(client)
         client.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
         assert client.recv(65536).startswith(b"HTTP/1.1 200")
         assert client.recv(65536) == b""
 
 
-def test_sigterm_waits_for_an_answer_that_is_read_slowly(tmp_path: Path) -> None:
-    with serving(LARGE, tmp_path) as server, asking(server) as client:
+def test_sigterm_waits_for_an_answer_that_is_read_slowly(tmp_path: Path, tls: dict[str, str]) -> None:
+    with serving_large(tmp_path, tls) as server, asking(server, tls) as client:
         server.process.send_signal(signal.SIGTERM)
         until(lambda: not server.ready())
         assert body_bytes(rest(client)) == SIZE
@@ -87,9 +122,9 @@ def test_sigterm_waits_for_an_answer_that_is_read_slowly(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("closing", [False, True], ids=["keep-alive", "close"])
-def test_a_client_that_never_reads_is_cut_off(tmp_path: Path, closing: bool) -> None:
+def test_a_client_that_never_reads_is_cut_off(tmp_path: Path, tls: dict[str, str], closing: bool) -> None:
     settings = {"SCORING_KEEP_ALIVE": "1", "SCORING_BODY_TIMEOUT_MS": "1000"}
-    with serving(LARGE, tmp_path, **settings) as server, asking(server, closing=closing) as client:
+    with serving_large(tmp_path, tls, **settings) as server, asking(server, tls, closing=closing) as client:
         until(lambda: established(server.port) == 0)
         assert body_bytes(rest(client)) < SIZE
 
