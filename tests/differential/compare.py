@@ -153,4 +153,5 @@ def check(case: Case, pair: Pair, differs: Differs | None) -> None:
             answers = [seen(ours, pair.ours, json=case.json), seen(reference, pair.reference, json=case.json)]
             assert differs.without_named(answers[0]) == differs.without_named(answers[1])
         return
-    assert seen(ours, pair.ours, json=case.json) == seen(reference, pair.reference, json=case.json)
+    mine, theirs = seen(ours, pair.ours, json=case.json), seen(reference, pair.reference, json=case.json)
+    assert mine == theirs, f"ours: {mine}\nreference: {theirs}\n{ours!r}\n{reference!r}"

@@ -127,11 +127,14 @@ class Server:
         return {name: value for name, value in environ.items() if value != "{unset}"}
 
     def wait_ready(self, deadline: float) -> bool:
-        """True once the server answers; False if it ended first."""
+        """True once the server serves; False if it ended first. Ours is healthy before its init() has ended."""
         assert self.process is not None
+        path = "/" if "azmlinfsrv" in self.command[0] else "/readyz"
         while time.monotonic() < deadline:
             try:
-                exchange(self.port, request("GET", "/"), timeout=max(0.1, deadline - time.monotonic()))
+                answer = exchange(self.port, request("GET", path), timeout=max(0.1, deadline - time.monotonic()))
+                if answer.status == 503:
+                    raise BrokenAnswer("init() goes on")
             except (BrokenAnswer, OSError):
                 if self.process.poll() is not None:
                     return False
