@@ -148,6 +148,23 @@ class Podman:
         assert done.returncode == 0, f"podman {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
+    def wait_ready(self, container: str, url: str) -> None:
+        """Until what it serves is ready; fails with its state and log."""
+
+        def ready() -> bool:
+            try:
+                return httpx.get(f"{url}/readyz", timeout=20, trust_env=False).status_code == 200
+            except httpx.TransportError:
+                assert self.run("inspect", container, "--format", "{{.State.Running}}").strip() == "true"
+                return False
+
+        try:
+            until(ready, 60, 0.1)  # a busy machine takes its time
+        except AssertionError as error:
+            state = self.try_run("inspect", container, "--format", "{{json .State}}").stdout
+            log = self.try_run("logs", container)
+            raise AssertionError(f"not ready: {state}\n{log.stdout}\n{log.stderr}") from error
+
     def end(self) -> None:
         """Containers, images and mounts of ours."""
         self.try_run("pod", "rm", "--all", "--force", "--time", "0")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import re
@@ -9,21 +11,35 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 ROOT = Path(__file__).parent.parent
+PORTS = range(10240, 32768)
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port nobody has, outside the range that the kernel gives to others, and no test of this machine gets it soon.
+
+    A port that the kernel gave and took back can be someone else's before the server that was told of it listens.
+    """
+    with (Path(tempfile.gettempdir()) / "scoring-tests-port").open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        port = int(file.read() or PORTS[-1])
+        while True:
+            port = port + 1 if port + 1 in PORTS else PORTS[0]
+            with socket.socket() as probe, contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                break
+        file.truncate(0)
+        file.write(str(port))
+    return port
 
 
 def until(claim: Any, seconds: float = 15.0, every: float = 0.02) -> Any:
@@ -122,7 +138,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-@contextmanager
+@contextlib.contextmanager
 def serving(text: str, folder: Path, *arguments: str, **environ: str) -> Iterator[Server]:
     """The script with this text, served until the block ends."""
     script = folder / "score.py"

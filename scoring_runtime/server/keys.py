@@ -163,4 +163,5 @@ def signature(path: str) -> tuple[int, ...]:
         status = os.stat(path)
     except OSError:
         return ()
-    return (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
+    # Not the time of the last change alone: who unpacks an archive sets it, to whole seconds.
+    return (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)

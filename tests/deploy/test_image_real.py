@@ -161,16 +161,9 @@ PROCESSES = "import glob; print([l for p in glob.glob('/proc/[0-9]*/stat') for l
 
 def test_it_runs_careful_and_ends_with_0(container: tuple[str, str], podman: Podman) -> None:
     name, url = container
-    with httpx.Client(base_url=url, trust_env=False, timeout=20) as client:
+    podman.wait_ready(name, url)
 
-        def ready() -> bool:
-            try:
-                return client.get("/readyz").status_code == 200
-            except httpx.TransportError:
-                return False
-
-        until(ready, 40)
-        answer: Any = client.post("/score", json=[1, 2]).json()
+    answer: Any = httpx.post(f"{url}/score", json=[1, 2], timeout=20, trust_env=False).json()
 
     assert answer == {"weights": "w", "user": 1000, "got": [1, 2]}
     assert podman.try_run("healthcheck", "run", name).returncode == 0

@@ -448,24 +448,18 @@ def test_image_from_the_dockerfile_serves(
     port = free_port()
     limits = ("--read-only", "--tmpfs=/tmp", "--cap-drop=all", "--security-opt=no-new-privileges", "--network=host")
     container = podman.run("run", "--detach", *limits, f"--env=SCORING_PORT={port}", made.location).strip()
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-        until(lambda: answers(client), seconds=30)
+    url = f"http://127.0.0.1:{port}"
+    podman.wait_ready(container, url)
 
-        podman.run("healthcheck", "run", container)
-        assert client.post("/score", json=1).json()[:3] == ["ciao", 'a "b" $c \\', 1000]
-        until(lambda: defunct(podman, container) == 0)
+    podman.run("healthcheck", "run", container)
+    answer = httpx.post(f"{url}/score", json=1, timeout=20, trust_env=False)
+    assert answer.json()[:3] == ["ciao", 'a "b" $c \\', 1000]
+    until(lambda: defunct(podman, container) == 0)
     podman.run("stop", "--time", "20", container)
 
     assert json.loads(podman.run("inspect", container))[0]["State"]["ExitCode"] == 0
     labels = json.loads(podman.run("image", "inspect", made.location))[0]["Labels"]
     assert labels["scoring-runtime.models"] == "greeting:1"
-
-
-def answers(client: httpx.Client) -> bool:
-    try:
-        return client.get("/readyz").status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def defunct(podman: Podman, container: str) -> int:

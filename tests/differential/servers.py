@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.serving import free_port
+
 from .wire import Answer, BrokenAnswer, exchange, request
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -49,13 +51,6 @@ def service(
     cwd: str = ".",
 ) -> Service:
     return Service(script, tuple((env or {}).items()), args, tuple((files or {}).items()), flag, cwd)
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def port_open(port: int) -> bool:

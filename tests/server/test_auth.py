@@ -239,6 +239,20 @@ def test_what_is_not_needed_is_not_looked_for(tmp_path: Path) -> None:
     assert source(tmp_path / "absent", auth="none").refresh() is None
 
 
+def test_a_key_of_the_same_length_and_time_is_another_key(tmp_path: Path) -> None:
+    put(tmp_path, primaryKey=PRIMARY)
+    file = tmp_path / "primaryKey"
+    os.utime(file, (1000, 1000))
+    keys = source(tmp_path)
+    keys.read()
+
+    file.write_text(PRIMARY[::-1])
+    os.utime(file, (1000, 1000))
+
+    assert keys.refresh() == Keys(PRIMARY[::-1])
+    assert keys.refresh() is None
+
+
 def test_keys_that_others_may_read_are_warned_about(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     put(tmp_path, primaryKey=PRIMARY, secondaryKey=SECONDARY)
     (tmp_path / "primaryKey").chmod(0o644)

@@ -162,7 +162,7 @@ def archive_of(files: Mapping[str, Mapping[str, str]]) -> bytes:
             for name, text in sorted(texts.items()):
                 entry = tarfile.TarInfo(f"{folder.lstrip('/')}/{name}")
                 entry.size, entry.mode = len(text.encode()), 0o444
-                entry.mtime = int(time.time())  # the server looks at it to see that a key is another one
+                entry.mtime = int(time.time())
                 archive.addfile(entry, io.BytesIO(text.encode()))
     return buffer.getvalue()
 
