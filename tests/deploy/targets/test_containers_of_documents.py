@@ -60,6 +60,7 @@ def test_the_deployment_runs_with_its_limits_and_without_rights(podman: Podman, 
         networks = json.loads(podman.run("inspect", infra))[0]["NetworkSettings"]["Networks"]
         address = next(network["IPAddress"] for network in networks.values())
 
+        podman.wait_ready(container, f"http://{address}:5001")
         key = podman.run("exec", container, "cat", "/var/scoring/keys/primaryKey")
         assert key in (
             KEYS.primary_key,
