@@ -124,7 +124,7 @@ class Call:
         protocol = self.protocol
         return (
             *(self.method, self.path, self.query, self.headers, body, self.size),
-            *(protocol.client, protocol.scheme, self.version),
+            *(protocol.client, protocol.scheme, self.version, 0 if self.file is None else self.file.name),
         )
 
     def release(self) -> None:
@@ -144,7 +144,25 @@ class Call:
 
     # the answer
 
-    def answer(self, status: int, head: bytes, body: bytes, own_ids: list[tuple[str, str]] | None = None) -> None:
+    def take_answer(self, size: int) -> bytes | memoryview:
+        """What the worker wrote into this call's file. Raises EOFError."""
+        file = self.file
+        bodies = self.protocol.front.bodies
+        answer: bytes | memoryview
+        if file is not None and file.name and size <= wire.MAPPED_BYTES:
+            answer = bodies.lend(file, size)
+        else:
+            answer = wire.read_file(self.fd, size)
+            if file is None or size <= wire.MAPPED_BYTES:
+                return answer
+            bodies.close(file)  # so large a file is not worth keeping
+        self.file = None
+        self.fd = -1
+        return answer
+
+    def answer(
+        self, status: int, head: bytes, body: bytes | memoryview, own_ids: list[tuple[str, str]] | None = None
+    ) -> None:
         self.answered = True
         if self.disconnected:
             return

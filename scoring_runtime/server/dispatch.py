@@ -26,7 +26,6 @@ __all__ = ["Dispatcher"]
 
 logger = logging.getLogger("azmlinfsrv")
 
-KEPT_FILE_BYTES = 2 * 1024 * 1024
 READ_AHEAD = 8  # below the kernel's default of 10 datagrams in a queue
 READ_AHEAD_MS = 10.0
 
@@ -208,7 +207,7 @@ class Dispatcher:
                 if not call.answered:
                     try:
                         body = self.body_of(call, frame[4], frame[5], fd)
-                    except EOFError:  # a script can cut the file that it finds among its descriptors
+                    except (EOFError, OSError):  # a script can cut the file that it finds among its descriptors
                         call.fail(WorkerLost("The worker's answer was cut before it came here."))
                     else:
                         call.answer(frame[2], frame[3], body, frame[7])
@@ -234,12 +233,10 @@ class Dispatcher:
         if fd >= 0:
             os.close(fd)
 
-    def body_of(self, call: Call, where: int, body: Any, fd: int) -> bytes:
+    def body_of(self, call: Call, where: int, body: Any, fd: int) -> bytes | memoryview:
         if where == wire.INLINE:
             return body  # type: ignore[no-any-return]
-        if body > KEPT_FILE_BYTES:
-            call.file = None  # so large a file is not worth keeping
-        return wire.read_file(call.fd if where == wire.OWN_FILE else fd, body)
+        return call.take_answer(body) if where == wire.OWN_FILE else wire.read_file(fd, body)
 
     def pause(self, call: Call, paused: bool) -> None:
         """A client reads its stream slowly: let the generator wait, and nobody else."""

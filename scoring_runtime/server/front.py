@@ -150,6 +150,7 @@ class FrontServer:
             self.sweep()
             self.watch_quota()
             self.secured.refresh()
+            self.bodies.tidy()
             await asyncio.sleep(0.25)
             if self.started:
                 _ = self.app

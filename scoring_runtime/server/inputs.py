@@ -6,13 +6,16 @@ import json
 import logging
 import os
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from scoring_runtime import schemas
 from scoring_runtime.api.request import AMLRequest, headers_dict, is_rawhttp
 from scoring_runtime.errors import BadInput, ScriptSignatureError, UnsupportedInput
 from scoring_runtime.script import Script
 from scoring_runtime.server.wire import read_file
+
+if TYPE_CHECKING:
+    import mmap
 
 __all__ = ["Job", "ObjectInput", "RawInput", "TextInput", "choose"]
 
@@ -25,11 +28,11 @@ class Job:
     """One request, as the front sent it."""
 
     __slots__ = (
-        *("body", "body_bytes", "client", "fd", "given", "headers", "id", "method", "path", "query", "scheme"),
-        "version",
+        *("body", "body_bytes", "client", "fd", "given", "headers", "id", "memory", "method", "path"),
+        *("query", "scheme", "version"),
     )
 
-    def __init__(self, frame: tuple[Any, ...], fd: int) -> None:
+    def __init__(self, frame: tuple[Any, ...], fd: int = -1, memory: mmap.mmap | None = None) -> None:
         self.id: int = frame[0]
         self.method: str = frame[2]
         self.path: str = frame[3]
@@ -41,12 +44,16 @@ class Job:
         self.scheme: str = frame[9]
         self.version: str = frame[10]
         self.fd = fd
+        self.memory = memory  # the same file, mapped
         self.given: AMLRequest | None = None  # what run() was handed, to be closed after it
 
     def read(self) -> bytes:
         """The whole body."""
         if self.body is None:
-            self.body = read_file(self.fd, self.body_bytes)
+            if self.memory is not None:
+                self.body = self.memory[: self.body_bytes]
+            else:
+                self.body = read_file(self.fd, self.body_bytes)
         return self.body
 
     def content_type(self) -> bytes:

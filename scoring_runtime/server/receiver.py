@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from scoring_runtime.server import wire
-from scoring_runtime.server.bodies import SPOOL_BYTES, MemoryFile
+from scoring_runtime.server.bodies import MemoryFile
 
 if TYPE_CHECKING:
     from scoring_runtime.server.call import Call
@@ -25,7 +25,7 @@ class BodyReceiver(asyncio.BufferedProtocol):
     def __init__(self, protocol: Connection, call: Call, file: MemoryFile, received: int) -> None:
         self.protocol = protocol
         self.call = call
-        self.view = memoryview(file.mapped())[: call.size]
+        self.view = memoryview(file.memory)[: call.size]
         self.received = received
         self.hand_over(self)
 
@@ -67,7 +67,7 @@ class BodyReceiver(asyncio.BufferedProtocol):
 def receive(protocol: Connection, call: Call, length: int) -> BodyReceiver | None:
     """Begin it for a call whose head is read, where that is worth while."""
     bodies = protocol.front.bodies
-    if length - call.size <= wire.INLINE_BYTES or length > min(SPOOL_BYTES, bodies.spool_bytes) or call.fd >= 0:
+    if length - call.size <= wire.INLINE_BYTES or length > min(wire.MAPPED_BYTES, bodies.spool_bytes) or call.fd >= 0:
         return None
     file = bodies.take_mapped()
     if file is None:

@@ -93,6 +93,7 @@ class Runner:
         self.encode = encode
         self.beat = beat
         self.keep_going = keep_going
+        self.mappings = wire.Mappings()
         self.served = 0
 
     def run_forever(self) -> None:
@@ -115,7 +116,7 @@ class Runner:
             if fd >= 0:
                 os.close(fd)
             return None
-        return Job(fields, fd)
+        return Job(fields, fd, self.mappings.of(fields[11], fd) if fd >= 0 else None)
 
     # answering
 
@@ -127,8 +128,11 @@ class Runner:
         if len(body) <= wire.INLINE_BYTES:
             self.send((wire.RESULT, job.id, answer.status, answer.head, wire.INLINE, body, elapsed_ms, answer.own_ids))
         elif job.fd >= 0:
-            wire.write_file([body], job.fd)
             size = len(body)
+            if job.memory is not None and size <= wire.MAPPED_BYTES:
+                job.memory[:size] = body
+            else:
+                wire.write_file([body], job.fd)
             self.send(
                 (wire.RESULT, job.id, answer.status, answer.head, wire.OWN_FILE, size, elapsed_ms, answer.own_ids)
             )

@@ -198,7 +198,7 @@ def files_of(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-POOLED = 16  # the pool keeps 8 memory files, and a mapping holds a descriptor of its own
+POOLED = 32  # the pool keeps 16 memory files, and a mapping holds a descriptor of its own
 
 
 def nameless_files(pid: int, kind: str = "") -> int:
@@ -250,16 +250,16 @@ def test_clients_that_leave_the_queue_take_their_bodies_along(servers: dict[str,
         running = pool.submit(post, server, b"", how="sleep", count=700)
         until(lambda: "scoring_requests_in_flight 1" in server.client.get("/metrics").text)
         socks = []
-        for _ in range(20):
+        for _ in range(40):
             sock = socket.create_connection(("127.0.0.1", server.port), timeout=5)
             sock.sendall(HEAD % (b"POST /score?how=hash", size) + b"\r\n" + noise(size))
             socks.append(sock)
-        until(lambda: "scoring_queue_depth 20" in server.client.get("/metrics").text)
+        until(lambda: "scoring_queue_depth 40" in server.client.get("/metrics").text)
         for sock in socks:
             sock.close()
         assert running.result().status_code == 200
     until(lambda: files_of(front) <= before + POOLED)
-    until(lambda: nameless_files(front) <= 8 * 2 * MIB)
+    until(lambda: nameless_files(front) <= 16 * 2 * MIB)
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_clients_that_leave_the_queue_take_their_bodies_along(servers: dict[str,
 def test_answered_or_not_no_body_is_kept(raw: Server, request_line: bytes, size: int) -> None:
     front = front_of(raw)
     before = files_of(front)
-    for _ in range(20):
+    for _ in range(40):
         with socket.create_connection(("127.0.0.1", raw.port), timeout=5) as sock:
             sock.sendall(HEAD % (request_line, size) + b"Connection: close\r\n\r\n")
             try:
@@ -277,11 +277,11 @@ def test_answered_or_not_no_body_is_kept(raw: Server, request_line: bytes, size:
             except (ConnectionResetError, BrokenPipeError):
                 continue
             drain(sock)
-    for _ in range(20):  # two in a row, and gone
+    for _ in range(40):  # two in a row, and gone
         leave(raw, HEAD % (request_line, size) + b"\r\n" + b"x" * size, HEAD % (request_line, 9) + b"\r\n" + b"x" * 9)
-    for _ in range(20):  # broken off in the middle
+    for _ in range(40):  # broken off in the middle
         leave(raw, HEAD % (request_line, size + 1) + b"\r\n", b"x" * size)
-    for _ in range(20):  # a broken chunk
+    for _ in range(40):  # a broken chunk
         head = request_line + b" HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
         leave(raw, head, b"%x\r\n%s\r\nbroken" % (size, b"x" * size))
     until(lambda: files_of(front) <= before + POOLED)
@@ -291,7 +291,7 @@ def test_a_large_answer_is_not_kept_in_a_memory_file(servers: dict[str, Server])
     server = servers["other"]
     for _ in range(10):
         assert len(post(server, b"x" * 70_000, how="grow", size=20_000_000).content) == 20_000_000
-    assert nameless_files(front_of(server)) <= 8 * 2 * MIB
+    assert nameless_files(front_of(server)) <= 16 * 2 * MIB
 
 
 # many at once

@@ -6,7 +6,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -57,9 +57,9 @@ def connected(server: Server, tls: dict[str, str]) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def serving_large(tmp_path: Path, tls: dict[str, str], **settings: str) -> Iterator[Server]:
+def serving_large(tmp_path: Path, tls: dict[str, str], text: str = LARGE, **settings: str) -> Iterator[Server]:
     script = tmp_path / "score.py"
-    script.write_text(LARGE)
+    script.write_text(text)
     server = Server(script, folder=tmp_path, **tls, **settings)
     if tls:
         server.client = httpx.Client(base_url=f"https://localhost:{server.port}", verify=False, trust_env=False)
@@ -102,6 +102,27 @@ def test_an_answer_that_is_read_slowly_outlives_the_idle_timeout(
         wait_for_an_idle_connection_to_be_closed(server, tls)
         wait_for_an_idle_connection_to_be_closed(server, tls)
         assert body_bytes(rest(client)) == SIZE
+
+
+ECHO = LARGE.replace(f"bytes({SIZE})", "request.get_data()")
+
+
+def test_an_answer_that_waits_for_its_reader_is_nobody_elses(tmp_path: Path, tls: dict[str, str]) -> None:
+    """It is sent from the memory file that its request came in; that one is not used again before."""
+    size, many = 2_000_000, 5  # together more than the sockets hold
+    head = b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size
+    with serving_large(tmp_path, tls, ECHO) as server, connected(server, tls) as client:
+        for n in range(many):
+            client.sendall(head + bytes([n]) * size)
+        count = f'scoring_requests_total{{status="200"}} {many}\n'
+        until(lambda: count in server.client.get("/metrics").text)
+        for _ in range(20):
+            assert server.client.post("/score", content=b"x" * size).content == b"x" * size
+        with client.makefile("rb") as answers:
+            for n in range(many):
+                while answers.readline() != b"\r\n":
+                    pass
+                assert answers.read(size) == bytes([n]) * size
 
 
 def test_a_connection_is_idle_from_when_its_answer_is_read(tmp_path: Path, tls: dict[str, str]) -> None:

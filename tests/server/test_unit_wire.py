@@ -55,17 +55,72 @@ def test_a_file_holds_what_was_written_last_from_its_start() -> None:
     os.close(fd)
 
 
-def test_eight_files_are_kept_for_the_next_bodies() -> None:
-    bodies = Bodies(limit_bytes=1000)
-    files = [bodies.take() for _ in range(9)]
+@pytest.fixture
+def bodies() -> Iterator[Bodies]:
+    one = Bodies(limit_bytes=1000)
+    yield one
+    for file in one.files:
+        one.close(file)
+
+
+def test_sixteen_files_are_kept_for_the_next_bodies_and_few_for_long(bodies: Bodies) -> None:
+    files = [bodies.take() for _ in range(17)]
     for file in files:
         bodies.give(file)
-    assert bodies.files == files[:8]
+    assert bodies.files == files[:16]
     with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(files[8].fd)
-    assert bodies.take() is files[7]
-    for file in files[:8]:
-        os.close(file.fd)
+        os.fstat(files[16].fd)
+    bodies.tidy()
+    assert bodies.take() is files[15]
+    assert bodies.take() is files[14]
+    bodies.give(files[14])
+    bodies.give(files[15])
+    bodies.tidy()
+    assert bodies.files == [*files[:4], files[14], files[15]]
+
+
+def test_sixteen_files_have_names_and_no_name_comes_back(bodies: Bodies) -> None:
+    files = [bodies.take() for _ in range(17)]
+    assert len({wire.place_of(file.name) for file in files[:16]}) == 16
+    assert files[16].name == 0
+    bodies.close(files[3])
+    again = bodies.take()
+    assert wire.place_of(again.name) == wire.place_of(files[3].name)
+    assert again.name not in {file.name for file in files}
+    for file in (*files[:3], again, *files[4:]):
+        bodies.close(file)
+
+
+def test_a_file_that_is_lent_comes_back_when_no_view_of_it_is_left(bodies: Bodies) -> None:
+    file = bodies.take()
+    file.memory[:5] = b"hello"
+    view = memoryview(bodies.lend(file, 5)).cast("b")[1:]
+    assert bodies.files == []
+    assert bytes(view) == b"ello"
+    del view
+    assert bodies.files == [file]
+
+
+def test_nobody_can_cut_a_file_that_is_mapped(bodies: Bodies) -> None:
+    file = bodies.take()
+    with pytest.raises(PermissionError):
+        os.ftruncate(file.fd, 10)
+    bodies.give(file)
+
+
+def test_a_worker_knows_a_file_again_by_its_name(bodies: Bodies) -> None:
+    mappings = wire.Mappings()
+    file = bodies.take()
+    os.pwrite(file.fd, b"hello", 0)
+    [mapped] = {mappings.of(file.name, fd) for fd in (file.fd, -1)}
+    assert mapped is not None
+    assert mapped[:5] == b"hello"
+    assert mappings.of(0, file.fd) is None
+    bodies.close(file)
+    after = bodies.take()
+    bodies.give(after)
+    assert (mappings.of(after.name, after.fd) or b"none")[:5] == bytes(5)
+    assert mappings.of(wire.file_name(9, 3), -2) is None
 
 
 def test_a_file_that_was_cut_ends_the_reading() -> None:
