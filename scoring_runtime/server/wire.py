@@ -25,9 +25,21 @@ from collections.abc import Sequence
 from typing import Any
 
 __all__ = [
-    *("FRAME_BYTES", "INLINE_BYTES", "MAPPED_BYTES", "NOP", "PLACES"),
-    *("Channel", "Mappings", "SlotTable", "attach", "file_name", "map_file", "pack", "place_of"),
-    *("read_file", "write_file"),
+    "FRAME_BYTES",
+    "INLINE_BYTES",
+    "MAPPED_BYTES",
+    "NOP",
+    "PLACES",
+    "Channel",
+    "Mappings",
+    "SlotTable",
+    "attach",
+    "file_name",
+    "map_file",
+    "pack",
+    "place_of",
+    "read_file",
+    "write_file",
 ]
 
 MAPPED_BYTES = 2 * 1024 * 1024  # of a memory file; a larger body goes to disk while it arrives
