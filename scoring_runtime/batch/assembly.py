@@ -18,7 +18,7 @@ from scoring_runtime.errors import BatchError
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["assemble", "write_errors"]
+__all__ = ["assemble", "check_columns", "write_errors"]
 
 Parts = Iterator[tuple[Commit, memoryview]]
 

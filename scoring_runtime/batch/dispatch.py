@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
+from scoring_runtime.batch.assembly import check_columns
 from scoring_runtime.batch.commits import Commit, Commits
 from scoring_runtime.batch.handout import Handout, Task
 from scoring_runtime.batch.job import Job
@@ -44,6 +45,7 @@ class Dispatcher:
         self._tasks: dict[int, Task] = {}
         self._init_failures = 0
         self._deaths: dict[int, str] = {}
+        self._columns: tuple[str, ...] = ()
 
     def run(self, pending: Iterator[MiniBatch], processes: int) -> None:
         """Raises BatchThresholdError, and ScriptError if the script cannot be loaded or initialised."""
@@ -153,6 +155,9 @@ class Dispatcher:
         del self._tasks[commit.index]
         self._tally.add(commit)
         self._logs.mini_batch(commit)
+        if commit.payload_bytes:  # or hours later, when the table is put together
+            self._columns = self._columns or commit.columns
+            check_columns(self._columns, commit)
         crossed = self._tally.crossed(self._job)
         if crossed:
             raise BatchThresholdError(f"{crossed}. See errors.jsonl and logs/user/error.txt in {self._job.output}.")
