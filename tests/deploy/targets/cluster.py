@@ -50,6 +50,7 @@ class Cluster:
         self.requests: list[str] = []
         self.changes = 0
         self.rolls_out = False  # whether every Deployment is there at once
+        self.busy: list[int] = []  # what the next requests are answered, before they are looked at
         self.cuts = 0  # how many more connections are closed without an answer
 
     def put(self, document: Document, namespace: str = "ml") -> None:
@@ -195,6 +196,11 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.close()
             return
+        if self.cluster.busy:
+            self.answer(
+                self.cluster.busy.pop(0), "the server is currently unable to handle the request", ("Retry-After", "0")
+            )
+            return
         try:
             if self.headers.get("Authorization", "").removeprefix("Bearer ") not in self.cluster.tokens:
                 raise Refused(401, "Unauthorized")
@@ -218,11 +224,13 @@ class Handler(BaseHTTPRequestHandler):
     def do_DELETE(self) -> None:
         self.serve()
 
-    def answer(self, code: int, value: Any) -> None:
+    def answer(self, code: int, value: Any, *headers: tuple[str, str]) -> None:
         data = value.encode() if isinstance(value, str) else json.dumps(value).encode()
         self.send_response(code)
         self.send_header("Content-Type", "text/plain" if isinstance(value, str) else "application/json")
         self.send_header("Content-Length", str(len(data)))
+        for header in headers:
+            self.send_header(*header)
         self.end_headers()
         self.wfile.write(data)
 

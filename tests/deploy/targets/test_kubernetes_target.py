@@ -286,6 +286,17 @@ def test_a_connection_that_breaks_is_said(api: Api, target: KubernetesTarget) ->
     assert target.status(aks()).state == "Transitioning"
 
 
+def test_a_cluster_that_is_busy_is_asked_again(api: Api, target: KubernetesTarget) -> None:
+    api.busy = [429, 503, 500]
+    applied(target, aks())
+    assert (api.busy, api.names) == ([], ALL)
+
+    api.busy = [503] * 9
+    with pytest.raises(TargetError, match=r"could not read .*: the server is currently unable"):
+        target.status(aks())
+    assert len(api.busy) == 4
+
+
 def test_a_cluster_that_is_gone_is_said(tmp_path: Path) -> None:
     with running_cluster(tmp_path) as (_, path):
         target = KubernetesTarget(Cluster(kubeconfig=path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,9 @@ from scoring_runtime.errors import TargetError
 __all__ = ["Api", "Conflict", "Forbidden"]
 
 SECONDS = 30
+TRIES = 5
+BUSY = (429, 502, 503, 504)
+LONGEST_SECONDS = 10.0
 APPLY = {"Content-Type": "application/apply-patch+yaml"}  # JSON is YAML
 Document = dict[str, Any]
 
@@ -51,10 +55,24 @@ class Api:
         self, method: str, path: str, what: str, query: Mapping[str, Any] | None = None, body: Document | None = None
     ) -> Any:
         """The answer. None for 404 of a GET or DELETE: it is not there, or the cluster does not know its kind."""
+        answer = self.ask(method, path, query, body)
+        for _ in range(TRIES - 1):  # whatever is asked here may be asked twice
+            seconds = busy_seconds(answer)
+            if seconds is None:
+                break
+            time.sleep(seconds)
+            answer = self.ask(method, path, query, body)
+        if answer.status_code == 404 and method in ("GET", "DELETE"):
+            return None
+        if answer.status_code >= 400:
+            raise refusal(self, what, answer)
+        return answer
+
+    def ask(self, method: str, path: str, query: Mapping[str, Any] | None, body: Document | None) -> Any:
         content = None if body is None else json.dumps(body)
         headers = APPLY if method == "PATCH" else {}
         try:
-            answer = self.http.request(
+            return self.http.request(
                 method, path, params=dict(query or {}), content=content, headers=headers, timeout=SECONDS
             )
         except self.config_error as error:
@@ -64,11 +82,6 @@ class Api:
                 f"The cluster at {self.server} does not answer ({error or type(error).__name__}). "
                 "Try: kubectl cluster-info"
             ) from None
-        if answer.status_code == 404 and method in ("GET", "DELETE"):
-            return None
-        if answer.status_code >= 400:
-            raise refusal(self, what, answer)
-        return answer
 
     def read(self, version: str, kind: str, name: str) -> Document | None:
         path = place_of(version, kind, self.namespace, name)
@@ -134,6 +147,14 @@ class Conflict(TargetError):
 
 class Waiting(TargetError):
     """400: there is no container yet that could have a log."""
+
+
+def busy_seconds(answer: Any) -> float | None:
+    """When to ask again, of an API server that is overloaded, restarting, or changing its leader; else None."""
+    after = answer.headers.get("Retry-After", "")
+    if answer.status_code not in BUSY and not (answer.status_code >= 500 and after):
+        return None
+    return min(float(after), LONGEST_SECONDS) if after.isdigit() else 1.0
 
 
 def refusal(api: Api, what: str, answer: Any) -> TargetError:
