@@ -31,6 +31,7 @@ WIDE = 32  # keys of a dict that are looked at for long lists
 # What orjson spells otherwise than repr(): small numbers without an exponent, exponents without sign or zero. Both
 # patterns begin with plain characters, which makes the search as fast as a find().
 SMALL = re.compile(rb"0\.0000\d+")
+DIGITS = b"0123456789.,-[]"
 EXPONENT = re.compile(rb"e([-+]?)(\d+)")
 
 policy = {"allow_nan": False, "warned": False}
@@ -65,13 +66,13 @@ def to_json(value: object, *, allow_nan: bool | None = None, compact: bool = Fal
 
 def pieces(value: dict[Any, Any], allow_nan: bool) -> bytes:
     """A dict some of whose values are long lists, each written by the fastest way that can write it."""
-    if not all(type(key) is str for key in value):
-        return general(value, allow_nan, False)
     members = []
     for key, item in value.items():
+        if type(key) is not str:
+            return general(value, allow_nan, False)
         text = numbers(item) if type(item) is list and len(item) >= LONG else None
-        members.append(encode_basestring_ascii(key).encode() + b": " + (text or general(item, allow_nan, False)))
-    return b"{" + b", ".join(members) + b"}"
+        members.append(b"%s: %s" % (encode_basestring_ascii(key).encode(), text or general(item, allow_nan, False)))
+    return b"{%s}" % b", ".join(members)
 
 
 def numbers(value: object) -> bytes | None:
@@ -87,9 +88,10 @@ def numbers(value: object) -> bytes | None:
         text = orjson.dumps(value)
     except TypeError:
         return None  # an integer over 64 bits, or not only numbers
-    if b'"' in text or b"n" in text or b"{" in text:
-        return None  # strings have commas of their own, and a null may have been a NaN
-    if b"e" in text:
+    letters = text.translate(None, DIGITS)
+    if letters:
+        if b'"' in letters or b"n" in letters or b"{" in letters:
+            return None  # strings have commas of their own, and a null may have been a NaN
         text = EXPONENT.sub(signed_exponent, text)
     if b"0.0000" in text:
         text = SMALL.sub(small_number, text)
