@@ -57,7 +57,8 @@ def text(result: Any) -> Encoded:
     """The contract's append_row: str() of each element on a line; rows of a DataFrame with spaces, no header."""
     if hasattr(result, "to_csv") and hasattr(result, "columns"):
         return Encoded(result.to_csv(sep=" ", header=False, index=False, lineterminator="\n").encode())
-    if getattr(result, "ndim", 1) > 1 or any(is_array(element) for element in result):
+    kinds = {type(element): element for element in result}  # to ask one of each, not each
+    if getattr(result, "ndim", 1) > 1 or any(map(is_array, kinds.values())):
         import sys
 
         import numpy
@@ -65,7 +66,7 @@ def text(result: Any) -> Encoded:
         # numpy would break long rows into lines, and leave out the middle of those with a thousand values.
         with numpy.printoptions(threshold=sys.maxsize, linewidth=sys.maxsize):
             return lines([str(row).replace("\n", " ") if is_array(row) else str(row) for row in result])
-    return lines([str(element) for element in result])
+    return lines(list(map(str, result)))
 
 
 def json_or_text(result: Any) -> Encoded:
