@@ -272,7 +272,7 @@ class FrontServer:
     # logs
 
     def log(self, line: tuple[Any, ...]) -> None:
-        self.access_log.lines.append(line)
+        self.access_log.add(line)
         if self.log_timer is None:
             loop = self.dispatcher.loop
             now = loop.time()

@@ -123,21 +123,27 @@ PENDING_LINES = 200_000
 
 
 class AccessLog:
-    """Two lines a request, formatted and written by a thread, so that a slow reader of stdout delays nobody.
+    """Two lines a request, written by a thread, so that a slow reader of stdout delays nobody.
 
     A line is (time, warning), or (time, method, target, status, milliseconds, length, sent, client, version, referer,
     agent): `length` is what the server's own line says, None of a stream, "" for no such line; `sent` is what the
-    access line says, None for no such line.
+    access line says, None for no such line. It becomes text at once: the thread would take the interpreter's lock
+    away for a millisecond each time, while workers wait for their next job.
     """
 
     def __init__(self, plain: bool) -> None:
         self.plain = plain
-        self.lines: list[Line] = []
-        self.batches: queue.SimpleQueue[list[Line] | None] = queue.SimpleQueue()
+        self.pid = os.getpid()
+        self.second = -1
+        self.lines: list[Any] = []
+        self.batches: queue.SimpleQueue[list[Any] | None] = queue.SimpleQueue()
         self.pending = 0
         self.dropped = 0
         self.thread = threading.Thread(target=self.write_forever, name="access-log", daemon=True)
         self.thread.start()
+
+    def add(self, line: Line) -> None:
+        self.lines.append(self.text(line) if self.plain else line)
 
     def flush(self) -> None:
         """Hand over what has come together; lines beyond the limit are counted, not kept."""
@@ -154,7 +160,7 @@ class AccessLog:
         self.thread.join(timeout)
 
     def write_forever(self) -> None:
-        write = self.write_plain if self.plain else self.write_records
+        write = self.write_text if self.plain else self.write_records
         while (batch := self.batches.get()) is not None:
             try:
                 write(batch)
@@ -165,31 +171,31 @@ class AccessLog:
                 count, self.dropped = self.dropped, 0
                 logger.warning("%s access log lines were dropped: nobody reads the log fast enough", count)
 
-    def write_plain(self, batch: list[Line]) -> None:
-        pid = os.getpid()
-        second = -1
-        text = []
-        for line in batch:
-            at = line[0]
-            if int(at) != second:
-                second = int(at)
-                utc = time.gmtime(second)
-                stamp = time.strftime("%Y-%m-%d %H:%M:%S", utc)
-                clock = time.strftime("%d/%b/%Y:%H:%M:%S +0000", utc)
-            start = f"{stamp},{int(at % 1 * 1000):03d} "
-            if len(line) == 2:
-                text.append(f"{start}W [{pid}] azmlinfsrv - {line[1]}\n")
-                continue
-            _, method, target, status, ms, length, sent, client, version, referer, agent = line
-            if length != "":
-                shown = "N/A" if length is None else length
-                text.append(f"{start}I [{pid}] azmlinfsrv - {method} {target} {status} {ms:.3f}ms {shown}\n")
-            if sent is not None and (target != "/" or method != "GET"):
-                text.append(
-                    f'{start}I [{pid}] gunicorn.access - {client} - - [{clock}] "{method} {target} HTTP/{version}" '
-                    f'{status} {sent} "{referer}" "{agent}"\n'
-                )
-        data = "".join(text).encode("utf-8", "backslashreplace")
+    def text(self, line: Line) -> str:
+        at = line[0]
+        second = int(at)
+        if second != self.second:
+            self.second = second
+            utc = time.gmtime(second)
+            self.stamp = time.strftime("%Y-%m-%d %H:%M:%S", utc)
+            self.clock = time.strftime("%d/%b/%Y:%H:%M:%S +0000", utc)
+        start = f"{self.stamp},{int((at - second) * 1000):03d} "
+        if len(line) == 2:
+            return f"{start}W [{self.pid}] azmlinfsrv - {line[1]}\n"
+        _, method, target, status, ms, length, sent, client, version, referer, agent = line
+        text = ""
+        if length != "":
+            shown = "N/A" if length is None else length
+            text = f"{start}I [{self.pid}] azmlinfsrv - {method} {target} {status} {ms:.3f}ms {shown}\n"
+        if sent is None or (target == "/" and method == "GET"):
+            return text
+        return (
+            f"{text}{start}I [{self.pid}] gunicorn.access - {client} - - [{self.clock}] "
+            f'"{method} {target} HTTP/{version}" {status} {sent} "{referer}" "{agent}"\n'
+        )
+
+    def write_text(self, batch: list[str]) -> None:
+        data = "".join(batch).encode("utf-8", "backslashreplace")
         fd = sys.stdout.fileno()
         while data:
             data = data[os.write(fd, data) :]

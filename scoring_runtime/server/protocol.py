@@ -169,7 +169,7 @@ class ScoringProtocol(Connection):
             call.cors = front.cors.block(found, call.method)
         call.identity, error = identify(found, front.version_line)
         if call.identity.deprecated:
-            front.access_log.lines.append((time.time(), DEPRECATED))
+            front.access_log.add((time.time(), DEPRECATED))
         previous = self.cycle
         self.cycle = self.call = call  # type: ignore[assignment]
         if previous is None or previous.response_complete:

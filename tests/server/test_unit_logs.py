@@ -31,7 +31,7 @@ def test_every_line_is_written_before_close_returns(
 ) -> None:
     log = logs.AccessLog(plain=True)
     for _ in range(5000):
-        log.lines.append(LINE)
+        log.add(LINE)
         if len(log.lines) == 100:
             log.flush()
     log.close()
@@ -51,11 +51,12 @@ def test_lines_beyond_the_limit_are_counted_and_said(
     monkeypatch.setattr(logging.getLogger("azmlinfsrv"), "propagate", True)
     log = logs.AccessLog(plain=True)
     log.pending = 6
-    log.lines += [LINE] * 3
+    for _ in range(3):
+        log.add(LINE)
     log.flush()
     assert (log.dropped, log.lines) == (3, [])
     log.pending = 0
-    log.lines.append(LINE)
+    log.add(LINE)
     log.close()
     assert "3 access log lines were dropped" in caplog.text
     assert capfd.readouterr().out.count("gunicorn.access") == 1
@@ -68,7 +69,7 @@ def test_with_a_logging_json_lines_are_records(caplog: pytest.LogCaptureFixture,
         monkeypatch.setattr(logging.getLogger(name), "level", logging.INFO)
         logging.getLogger(name).manager._clear_cache()  # type: ignore[attr-defined]
     log = logs.AccessLog(plain=False)
-    log.lines.append(LINE)
+    log.add(LINE)
     log.close()
     assert "POST /score 200 1.500ms 2" in caplog.text
     assert '"POST /score HTTP/1.1" 200 2 "-" "agent"' in caplog.text
@@ -80,9 +81,9 @@ def test_a_reader_that_is_gone_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> 
     with os.fdopen(writer, "w") as stream:
         monkeypatch.setattr("sys.stdout", stream)
         log = logs.AccessLog(plain=True)
-        log.lines.append(LINE)
+        log.add(LINE)
         log.flush()
-        log.lines.append(LINE)
+        log.add(LINE)
         log.close()
         assert (log.thread.is_alive(), log.pending) == (False, 0)
 
