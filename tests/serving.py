@@ -28,7 +28,7 @@ def free_port() -> int:
 
     A port that the kernel gave and took back can be someone else's before the server that was told of it listens.
     """
-    with (Path(tempfile.gettempdir()) / "scoring-tests-port").open("a+") as file:
+    with (Path(tempfile.gettempdir()) / f"scoring-tests-port-{os.getuid()}").open("a+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
         port = int(file.read() or PORTS[-1])
