@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from scoring_runtime import schemas
+from scoring_runtime.api import json_loads
 from scoring_runtime.batch.commits import Commit, Failure
 from scoring_runtime.batch.job import Job
 from scoring_runtime.batch.online import OnlineScript, RecordFailure, is_online
@@ -45,6 +46,7 @@ class Scorer:
         self._reader = TableReader(kind, job.header)
         sys.argv = [job.script, *job.script_arguments()]
         sys.path.insert(0, job.script_folder())
+        json_loads.install()
         schemas.install()
         self.script: Script = load_script(os.path.abspath(job.script), os.getcwd(), init_required=False)
         self.online = OnlineScript(self.script) if is_online(self.script, job.style) else None

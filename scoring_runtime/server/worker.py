@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 from scoring_runtime import schemas
-from scoring_runtime.api import status
+from scoring_runtime.api import json_loads, status
 from scoring_runtime.errors import ScoringRuntimeError, ScriptError, ScriptInitError
 from scoring_runtime.memory import keep_freed_memory
 from scoring_runtime.script import Script, extend_path, load_script, model_listing
@@ -49,6 +49,7 @@ def load(settings: Settings) -> LoadedScript:
     if os.path.isdir(settings.app_root):
         os.chdir(settings.app_root)
     extend_path(settings.app_root, settings.source_dir, settings.entry_script)
+    json_loads.install()
     schemas.install()
     onnx_threads.install()
     print("Initializing logger")
