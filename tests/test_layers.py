@@ -106,6 +106,7 @@ FRONT = (
     "usage",
     "cors",
     "identity",
+    "head",
     "target",
     "logs",
 )

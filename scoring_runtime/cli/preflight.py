@@ -118,9 +118,11 @@ def score(inputs: Any, encode: Any, body: bytes) -> dict[str, Any]:
     import inspect
 
     from scoring_runtime.server.inputs import Job
+    from scoring_runtime.server.wire import pack
 
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    job = Job((1, 0.0, "POST", "/score", b"", headers, body, len(body), ("127.0.0.1", 1), "http", "1.1"), -1)
+    head = pack(("POST", "/score", b"", headers, ("127.0.0.1", 1), "http", "1.1"))
+    job = Job((1, 0.0, head, body, len(body)))
     try:
         result = inputs.target(**inputs(job))
         if inspect.iscoroutine(result):

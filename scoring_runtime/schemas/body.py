@@ -59,7 +59,6 @@ def document_reader() -> Any:
         if not isinstance(document, simdjson.Object):
             return None
         # Of equal keys json takes the last and simdjson the first.
-        names = list(document.keys())
-        return document if len(set(names)) == len(names) else None
+        return document if len(document) == 1 or len(set(document.keys())) == len(document) else None
 
     return read

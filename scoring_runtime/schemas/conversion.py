@@ -106,6 +106,7 @@ class Conversion:
             return self._general(body)
         values: dict[str, Any] = {}
         arrays: list[tuple[Argument, int]] = []
+        expected = 0
         for argument in self._arguments:
             element = document.get(argument.name, ABSENT)
             if element is ABSENT:
@@ -119,7 +120,8 @@ class Conversion:
             else:
                 values[argument.name], brackets = found
                 arrays.append((argument, brackets))
-        if not _brackets_number(body, sum(brackets for _, brackets in arrays)):
+                expected += brackets
+        if not _brackets_number(body, expected):
             self._check_flatness(document, arrays, values)
         return values
 

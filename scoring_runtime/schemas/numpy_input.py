@@ -17,7 +17,7 @@ __all__ = ["NumpyInput"]
 
 #: ndarray kinds whose elements are one JSON number each, and the simdjson buffer that holds them all exactly.
 BUFFERS = {"f": "d", "i": "i", "u": "u"}
-BUFFER_DTYPES = {"d": numpy.float64, "i": numpy.int64, "u": numpy.uint64}
+BUFFER_DTYPES = {"d": numpy.dtype("float64"), "i": numpy.dtype("int64"), "u": numpy.dtype("uint64")}
 PLAIN_KINDS = "fiub"
 JSON_WORDS = {"f": "a number", "i": "an integer", "u": "an integer", "b": "a boolean", "M": "a date", "U": "a string"}
 
@@ -70,18 +70,20 @@ class NumpyInput:
         """
         try:
             flat = self._flat(array)
-            shape = self._shape_of(array)
+            found = self._shape_of(array)
         except (TypeError, ValueError):
             return None
-        if flat is None or shape is None or not len(flat) or len(flat) != _product(shape):
+        if flat is None or found is None:
+            return None
+        shape, items, brackets = found
+        if not items or len(flat) != items:
             return None
         if self.dtype is not None and self.dtype.kind in "iu":
             limits = numpy.iinfo(self.dtype)
             if flat.min() < limits.min or flat.max() > limits.max:
                 return None
         # Copied, so that the array owns its memory as the general path's does (ndarray.resize asks for it).
-        whole = numpy.array(flat.reshape(shape), dtype=self.dtype)
-        return whole, 1 + sum(_product(shape[: depth + 1]) for depth in range(len(shape) - 1))
+        return numpy.array(flat.reshape(shape), dtype=self.dtype), brackets
 
     def _flat(self, array: Any) -> Any:
         if self.dtype is not None:
@@ -96,9 +98,14 @@ class NumpyInput:
             return _buffer(array, "d")
         return None  # integers beyond int64: numpy's own promotion decides
 
-    def _shape_of(self, array: Any) -> tuple[int, ...] | None:
-        """The rectangular shape, None if it is not the sample's, TypeError or ValueError if it is ragged."""
-        sizes = [len(array)]
+    def _shape_of(self, array: Any) -> tuple[tuple[int, ...], int, int] | None:
+        """The rectangular shape, how many items that is, and in how many arrays; None if it is not the sample's.
+
+        Raises TypeError or ValueError if it is ragged.
+        """
+        items = len(array)
+        sizes = [items]
+        brackets = 1
         level = array
         for dimension in range(1, len(self.shape) if self.shape is not None else _depth(array)):
             if dimension > 1:
@@ -107,7 +114,9 @@ class NumpyInput:
             if self.shape is not None and size != self.shape[dimension]:
                 return None
             sizes.append(size)
-        return tuple(sizes)
+            brackets += items
+            items *= size
+        return tuple(sizes), items, brackets
 
     # -- what was wrong ---------------------------------------------------------------------------------------------
 
@@ -174,13 +183,6 @@ def shape_text(shape: tuple[object, ...]) -> str:
 
 def _buffer(array: Any, of_type: str) -> Any:
     return numpy.frombuffer(array.as_buffer(of_type=of_type), dtype=BUFFER_DTYPES[of_type])
-
-
-def _product(sizes: tuple[int, ...]) -> int:
-    product = 1
-    for size in sizes:
-        product *= size
-    return product
 
 
 def _depth(array: Any) -> int:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from scoring_runtime.errors import Overloaded, RequestError, Unauthorized
 from scoring_runtime.server import wire
 from scoring_runtime.server.bodies import MemoryFile, disk_file
-from scoring_runtime.server.identity import Identity
+from scoring_runtime.server.head import Head
+from scoring_runtime.server.identity import merged
 
 if TYPE_CHECKING:
     from scoring_runtime.server.connection import Connection
@@ -26,22 +27,19 @@ class Call:
     __slots__ = (
         "answered",
         "began",
+        "chunked",
         "chunks",
-        "cors",
         "disconnected",
         "expires",
         "fd",
         "file",
-        "headers",
+        "head",
         "id",
-        "identity",
+        "ids",
         "keep_alive",
         "message_event",
-        "method",
-        "path",
         "preflight",
         "protocol",
-        "query",
         "received",
         "refusal",
         "response_complete",
@@ -50,17 +48,13 @@ class Call:
         "status",
         "streaming",
         "timed_out_at",
-        "version",
         "written",
     )
 
-    def __init__(self, protocol: Connection, method: str, path: str, query: bytes, version: str) -> None:
+    def __init__(self, protocol: Connection, head: Head) -> None:
         self.protocol = protocol
-        self.method = method
-        self.path = path
-        self.query = query
-        self.version = version
-        self.headers = protocol.headers
+        self.head = head
+        self.ids = b""  # the header block that says who it is
         self.began = time.perf_counter()
         self.chunks: list[bytes] = []
         self.size = 0
@@ -75,11 +69,10 @@ class Call:
         self.received = False  # the whole request is here
         self.answered = False  # the answer has begun
         self.streaming = False
+        self.chunked = False
         self.status = 0
         self.written = 0  # bytes of a stream
-        self.keep_alive = True
-        self.cors = b""
-        self.identity: Identity
+        self.keep_alive = head.keep_alive and not protocol.front.draining
         # uvicorn's names
         self.response_complete = False
         self.disconnected = False
@@ -121,11 +114,7 @@ class Call:
         """What the worker needs of it."""
         chunks = self.chunks
         body = None if self.fd >= 0 else chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        protocol = self.protocol
-        return (
-            *(self.method, self.path, self.query, self.headers, body, self.size),
-            *(protocol.client, protocol.scheme, self.version, 0 if self.file is None else self.file.name),
-        )
+        return self.id, self.expires, self.head.shared, body, self.size, 0 if self.file is None else self.file.name
 
     def release(self) -> None:
         """No worker has it any more."""
@@ -167,10 +156,10 @@ class Call:
         if self.disconnected:
             return
         protocol = self.protocol
-        ids = self.identity.block if own_ids is None else self.identity.merge(own_ids)
-        start = b"%s%s%s%s\r\n" % (protocol.start(status, self.keep_alive), head, ids, self.cors)
+        ids = self.ids if own_ids is None else merged(self.ids, own_ids)
+        start = b"%s%s%s%s\r\n" % (protocol.start(status, self.keep_alive), head, ids, self.head.cors)
         length = len(body)
-        if self.method == "HEAD":
+        if self.head.method == "HEAD":
             body = b""
         if len(body) < 16384:
             protocol.transport.write(start + body)
@@ -198,29 +187,28 @@ class Call:
         if self.disconnected:
             return
         protocol = self.protocol
-        if self.version == "1.0":
+        if self.head.version == "1.0":
             self.keep_alive = False
         elif b"content-length:" not in head.lower():
+            self.chunked = True
             head += b"Transfer-Encoding: chunked\r\n"
-        else:
-            self.version = "1.1 sized"
-        ids = self.identity.block if own_ids is None else self.identity.merge(own_ids)
-        protocol.transport.write(b"%s%s%s%s\r\n" % (protocol.start(status, self.keep_alive), head, ids, self.cors))
+        ids = self.ids if own_ids is None else merged(self.ids, own_ids)
+        protocol.transport.write(b"%s%s%s%s\r\n" % (protocol.start(status, self.keep_alive), head, ids, self.head.cors))
         self.status = status
         protocol.log(self, status, None, None)
 
     def stream(self, piece: bytes) -> None:
-        if self.disconnected or self.response_complete or self.method == "HEAD":
+        if self.disconnected or self.response_complete or self.head.method == "HEAD":
             return
         self.written += len(piece)
         transport = self.protocol.transport
-        transport.write(b"%x\r\n%s\r\n" % (len(piece), piece) if self.version == "1.1" else piece)
+        transport.write(b"%x\r\n%s\r\n" % (len(piece), piece) if self.chunked else piece)
         if transport.get_write_buffer_size() > PAUSE_BYTES:
             self.protocol.pause_stream(self)
 
     def end_stream(self) -> None:
         if not self.disconnected and not self.response_complete:
-            if self.version == "1.1" and self.method != "HEAD":
+            if self.chunked and self.head.method != "HEAD":
                 self.protocol.transport.write(b"0\r\n\r\n")
             self.finish()
 

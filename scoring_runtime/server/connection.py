@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from scoring_runtime.errors import RequestError, RequestTimeout
 from scoring_runtime.server.call import Call, error_head
+from scoring_runtime.server.head import Head
 from scoring_runtime.server.receiver import BodyReceiver
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ class Connection(HttpToolsProtocol):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
+        self.between = True  # the parser has read to the end of a message
+        self.whole: Head | None = None  # of the request that ended in the bytes that came last
+        self.known: Head | None = None  # of the last request, as long as the parser has seen nothing after it
         self.call: Call | None = None  # the /score request that is being read
         self.active: Call | None = None  # the one that is being answered
         self.deadline = math.inf
@@ -165,25 +169,19 @@ class Connection(HttpToolsProtocol):
 
     def log(self, call: Call, status: int, length: int | str | None, sent: int | None) -> None:
         front = self.front
+        head = call.head
         elapsed = time.perf_counter() - call.began
-        if call.path != "/score":
-            if call.path in ("/livez", "/readyz"):
+        if head.path != "/score":
+            if head.path in ("/livez", "/readyz"):
                 return  # probes ask every few seconds, and nobody wants to read it
             length = ""
         elif sent is not None:
             front.metrics.observe(status, elapsed)
             if status == 431:
                 length = ""  # as it never reached the service
-        path = f"{call.path}?{call.query.decode('latin-1')}" if call.query else call.path
-        referer = agent = "-"
-        for name, value in call.headers:
-            if name == b"user-agent":
-                agent = value.decode("latin-1")
-            elif name == b"referer":
-                referer = value.decode("latin-1")
         host = self.client[0] if self.client else "-"
-        version = call.version[:3]
-        front.log((time.time(), call.method, path, status, elapsed * 1e3, length, sent, host, version, referer, agent))
+        what = (head.method, head.target, status, elapsed * 1e3, length, sent, host)
+        front.log((time.time(), *what, head.version, head.referer, head.agent))
 
     # ending it
 

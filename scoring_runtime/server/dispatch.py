@@ -133,7 +133,7 @@ class Dispatcher:
     def send(self, call: Call) -> bool:
         self.next_id += 1
         call.id = self.next_id
-        frame = wire.pack((call.id, call.expires, *call.job()))
+        frame = wire.pack(call.job())
         try:
             if call.fd >= 0:
                 wire.attach(self.channel.jobs_in, frame, call.fd, socket.MSG_DONTWAIT)

@@ -16,6 +16,7 @@ from uvicorn.server import ServerState
 
 from scoring_runtime import threads
 from scoring_runtime.errors import MethodNotAllowed, NotReady, Overloaded
+from scoring_runtime.memory import keep_freed_memory
 from scoring_runtime.server import logs, wire
 from scoring_runtime.server.bodies import Bodies
 from scoring_runtime.server.boot import HELD
@@ -39,6 +40,7 @@ __all__ = ["FrontServer", "run_front"]
 logger = logging.getLogger("azmlinfsrv")
 
 NOT_STARTED = "Not ready: init() has not finished yet."
+KEPT_BYTES = 16 * 1024 * 1024
 LOG_SECONDS = 0.02
 HANDSHAKE_SECONDS = 10.0
 THROTTLE_SECONDS = 30.0
@@ -142,6 +144,7 @@ class FrontServer:
     def app(self) -> Any:
         from scoring_runtime.server.routes import create_app
 
+        keep_freed_memory(KEPT_BYTES)  # uvloop hands over what it reads in pieces of up to 256 KiB
         return create_app(self)
 
     async def every_second(self) -> None:
@@ -243,14 +246,15 @@ class FrontServer:
 
     def submit(self, call: Call) -> None:
         dispatcher = self.dispatcher
-        if call.path != "/score":
+        head = call.head
+        if head.path != "/score":
             self.health(call)
             return
         if not dispatcher.style:
             self.early.append(call)
             return
-        if call.preflight or (dispatcher.style != "raw" and call.method not in ("POST", "GET")):
-            if call.method == "OPTIONS":
+        if call.preflight or (dispatcher.style != "raw" and head.method not in ("POST", "GET")):
+            if head.method == "OPTIONS":
                 call.answer(200, OPTIONS_HEAD, b"")
             else:
                 call.fail(MethodNotAllowed())
@@ -260,9 +264,10 @@ class FrontServer:
     def health(self, call: Call) -> None:
         """No module, no queue and no worker between the question and its answer."""
         reason, good = "", b"Live"
-        if call.path == "/readyz":
+        path = call.head.path
+        if path == "/readyz":
             reason, good = self.not_ready(), b"Ready"
-        elif call.path == "/":
+        elif path == "/":
             reason, good = "" if self.started else NOT_STARTED, b"Healthy"
         if reason:
             call.fail(NotReady(reason))

@@ -6,13 +6,14 @@ import json
 import logging
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from scoring_runtime import schemas
 from scoring_runtime.api.request import AMLRequest, headers_dict, is_rawhttp
 from scoring_runtime.errors import BadInput, ScriptSignatureError, UnsupportedInput
 from scoring_runtime.script import Script
-from scoring_runtime.server.wire import read_file
+from scoring_runtime.server.wire import read_file, unpack
 
 if TYPE_CHECKING:
     import mmap
@@ -27,22 +28,15 @@ RAW, TEXT, OBJECT = "raw", "text", "object"
 class Job:
     """One request, as the front sent it."""
 
-    __slots__ = (
-        *("body", "body_bytes", "client", "fd", "given", "headers", "id", "memory", "method", "path"),
-        *("query", "scheme", "version"),
-    )
+    __slots__ = ("body", "body_bytes", "fd", "given", "head", "headers", "id", "memory", "method")
 
     def __init__(self, frame: tuple[Any, ...], fd: int = -1, memory: mmap.mmap | None = None) -> None:
         self.id: int = frame[0]
-        self.method: str = frame[2]
-        self.path: str = frame[3]
-        self.query: bytes = frame[4]
-        self.headers: list[tuple[bytes, bytes]] = frame[5]
-        self.body: bytes | None = frame[6]
-        self.body_bytes: int = frame[7]
-        self.client: tuple[str, int] | None = frame[8]
-        self.scheme: str = frame[9]
-        self.version: str = frame[10]
+        self.head = read_head(frame[2])
+        self.method: str = self.head[0]
+        self.headers: list[tuple[bytes, bytes]] = self.head[3]
+        self.body: bytes | None = frame[3]
+        self.body_bytes: int = frame[4]
         self.fd = fd
         self.memory = memory  # the same file, mapped
         self.given: AMLRequest | None = None  # what run() was handed, to be closed after it
@@ -63,17 +57,18 @@ class Job:
         return b""
 
     def request(self) -> AMLRequest:
-        client = self.client or (None, None)
+        method, path, query, headers, client, scheme, version = self.head
+        host, port = client or (None, None)
         return AMLRequest(
-            method=self.method,
-            path=self.path,
-            query_string=self.query,
-            headers=self.headers,
+            method=method,
+            path=path,
+            query_string=query,
+            headers=headers,
             body=self.read() if self.body_bytes < SPOOLED_BYTES else self.file(),
-            scheme=self.scheme,
-            remote_addr=client[0],
-            remote_port=client[1],
-            http_version=self.version,
+            scheme=scheme,
+            remote_addr=host,
+            remote_port=port,
+            http_version=version,
         )
 
     def file(self) -> BinaryIO:
@@ -85,6 +80,9 @@ class Job:
         if self.given is not None:
             self.given.close()
 
+
+# Requests that come one after the other have one head, or a few: nothing in it is changed.
+read_head = lru_cache(maxsize=32)(unpack)
 
 SPOOLED_BYTES = 4 * 1024 * 1024  # from here on a script reads its body from the file, not from memory
 

@@ -21,6 +21,7 @@ from scoring_runtime.errors import (
 from scoring_runtime.server.auth import is_preflight
 from scoring_runtime.server.call import Call
 from scoring_runtime.server.connection import Connection
+from scoring_runtime.server.head import Head
 from scoring_runtime.server.identity import identify
 from scoring_runtime.server.receiver import receive
 from scoring_runtime.server.target import normal_target, split_target, wanted_headers
@@ -52,6 +53,11 @@ class ScoringProtocol(Connection):
     def data_received(self, data: bytes) -> None:
         if self.discarding and self.call is None:
             return
+        known = self.known
+        if known is not None and known.begins(data):
+            self.repeat(known, data)
+            return
+        fresh = self.between
         size = self.read_bytes = len(data)
         self.idle_bytes += size
         if self.idle_bytes > 2 * MAX_HEAD_BYTES + size:  # headers or trailers without end
@@ -63,11 +69,24 @@ class ScoringProtocol(Connection):
             pass  # h2c is offered, not demanded: one answer in HTTP/1.1, and the parser reads no further
         except httptools.HttpParserError as error:
             self.bad_request(error)
+        whole, self.whole = self.whole, None
+        if whole is not None and fresh and whole.learn(data):
+            self.known = whole
         if self.announced:
             announced, self.announced = self.announced, 0
             call = self.call
             if call is not None and call is self.active and not self.refused and not self.parser.should_upgrade():
                 self.receiver = receive(self, call, announced)
+
+    def repeat(self, head: Head, data: bytes) -> None:
+        """What the parser would call, for a request whose head it has read before."""
+        self.refused = False
+        call = Call(self, head)
+        self.begin_call(call, self.guard.refusal(head.path, head.found) if self.guard is not None else None)
+        if head.length:
+            self.on_body(data[-head.length :])
+        self.on_message_complete()
+        self.whole = None  # nothing new is known of it
 
     def bad_request(self, error: Exception) -> None:
         cause = error.__context__
@@ -77,6 +96,8 @@ class ScoringProtocol(Connection):
             self.refuse(BadInput("Invalid HTTP request received."))
 
     def on_message_begin(self) -> None:
+        self.known = None
+        self.between = False
         self.url = b""
         self.headers = []
         self.call = None
@@ -123,11 +144,11 @@ class ScoringProtocol(Connection):
             self.deadline = math.inf
             self.asgi_request(normal_target(path, query), found)
             return
-        call = Call(self, method.decode(), path, query, version)
         if self.guard is not None:
-            call.preflight = bool(preflight)
             self.hide_key(found)
-        self.begin_call(call, found, None if preflight else refusal)
+        call = Call(self, Head(self, method.decode(), path, query, version, found))
+        call.preflight = bool(preflight)
+        self.begin_call(call, None if preflight else refusal)
 
     def body_in_the_way(self, method: bytes, found: dict[bytes, bytes]) -> bool:
         """Whether nobody takes the body that follows, and closing before its end would reset the connection."""
@@ -159,16 +180,11 @@ class ScoringProtocol(Connection):
         if self.front.draining or self.parser.should_upgrade():
             self.cycle.keep_alive = False
 
-    def begin_call(self, call: Call, found: dict[bytes, bytes], refusal: RequestError | None) -> None:
+    def begin_call(self, call: Call, refusal: RequestError | None) -> None:
         front = self.front
-        parser = self.parser
-        call.keep_alive = (
-            call.version != "1.0" and parser.should_keep_alive() and not front.draining and not parser.should_upgrade()
-        )
-        if front.cors:
-            call.cors = front.cors.block(found, call.method)
-        call.identity, error = identify(found, front.version_line)
-        if call.identity.deprecated:
+        found = call.head.found
+        call.ids, error = identify(found, front.version_line)
+        if found.get(b"x-ms-request-id"):
             front.access_log.add((time.time(), DEPRECATED))
         previous = self.cycle
         self.cycle = self.call = call  # type: ignore[assignment]
@@ -181,24 +197,23 @@ class ScoringProtocol(Connection):
         try:
             if error is not None or refusal is not None:
                 raise error or refusal  # type: ignore[misc]
-            self.check(call, found)
+            self.check(call)
             if b"expect" in found and found[b"expect"].lower() == b"100-continue":
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         except RequestError as reason:
             self.refuse_call(call, reason, after_body=reason is refusal and small(found))
 
-    def check(self, call: Call, found: dict[bytes, bytes]) -> None:
+    def check(self, call: Call) -> None:
         """What can be refused before the body is read."""
         front = self.front
-        if call.path != "/score":
+        head = call.head
+        if head.path != "/score" or call.preflight:
             return
-        if call.preflight:
-            return
-        if front.dispatcher.style and front.dispatcher.style != "raw" and call.method in ("OPTIONS", "HEAD"):
-            if call.method == "HEAD":
+        if front.dispatcher.style and front.dispatcher.style != "raw" and head.method in ("OPTIONS", "HEAD"):
+            if head.method == "HEAD":
                 raise MethodNotAllowed
             return
-        length = int(found.get(b"content-length", 0))
+        length = head.length
         if length > front.max_body_bytes:
             raise PayloadTooLarge(front.max_body_bytes)
         front.admit(length)
@@ -238,11 +253,13 @@ class ScoringProtocol(Connection):
             self.refuse_call(call, front.overloaded(f"the request's body cannot be stored: {error.strerror}."))
 
     def on_message_complete(self) -> None:
+        self.between = True
         call = self.call
         if call is None:
             super().on_message_complete()
             return
         self.call = None
+        self.whole = call.head
         if self.refused:
             call.received = True
             if call.response_complete:

@@ -93,12 +93,12 @@ class Identified:
     def __call__(self, endpoint: Endpoint) -> Endpoint:
         async def with_identity(request: Request) -> Response:
             found = wanted_headers(request.scope["headers"])
-            identity, error = identify(found, self.front.version_line)
+            block, error = identify(found, self.front.version_line)
             if error is not None:
                 response = answer(error.status, str(error))
             else:
                 response = await endpoint(request)
-            block = identity.block + self.front.cors.block(found, request.method)
+            block += self.front.cors.block(found, request.method)
             for line in block.split(b"\r\n")[:-1]:
                 name, _, value = line.partition(b": ")
                 response.raw_headers.append((name.lower(), value))

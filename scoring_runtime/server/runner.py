@@ -116,7 +116,7 @@ class Runner:
             if fd >= 0:
                 os.close(fd)
             return None
-        return Job(fields, fd, self.mappings.of(fields[11], fd) if fd >= 0 else None)
+        return Job(fields, fd, self.mappings.of(fields[5], fd) if fd >= 0 else None)
 
     # answering
 

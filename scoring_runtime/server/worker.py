@@ -28,6 +28,7 @@ __all__ = ["SCRIPT_FAILED", "LoadedScript", "WorkerProcess", "load", "report"]
 
 logger = logging.getLogger("azmlinfsrv")
 
+KEPT_BYTES = 32 * 1024 * 1024  # where glibc's own adjustment of its thresholds would end
 SCRIPT_FAILED = 3  # the arbiter ends the whole server on this exit code
 
 
@@ -149,7 +150,7 @@ class WorkerProcess:
         gunicorn.info("Worker exiting (pid: %s)", os.getpid())
 
     def score(self, loaded: LoadedScript) -> None:
-        keep_freed_memory()  # only now: what init() frees goes back
+        keep_freed_memory(KEPT_BYTES)  # only now: what init() frees goes back
         slots = [Slot(self.table, self.region, n) for n in range(self.table.slots)]
         runner_class = choose_runner(loaded.inputs.target, len(slots))
         encode = Encoder(self.settings.allow_nan)

@@ -1,12 +1,14 @@
-"""What malloc keeps between requests: seen by the page faults of a worker."""
+"""What malloc keeps between requests: seen by page faults."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.serving import Server, serving
+from tests.serving import Server, serving, until
 
 REVERSE = """
 from azureml.contrib.services.aml_request import rawhttp
@@ -20,14 +22,13 @@ BODY = bytes(1024 * 1024)
 REQUESTS = 20
 
 
-def faults_a_request(server: Server) -> float:
-    [worker] = server.workers()
+def faults_a_request(server: Server, pid: int) -> float:
     for _ in range(3):  # the heap grows to its size
         server.client.post("/score", content=BODY)
-    before = minor_faults(worker)
+    before = minor_faults(pid)
     for _ in range(REQUESTS):
         assert server.client.post("/score", content=BODY).content == BODY
-    return (minor_faults(worker) - before) / REQUESTS
+    return (minor_faults(pid) - before) / REQUESTS
 
 
 def minor_faults(pid: int) -> int:
@@ -47,5 +48,27 @@ def test_large_bodies_cost_no_fresh_pages_unless_the_operator_says_so(
     tmp_path: Path, environ: dict[str, str], kept: bool
 ) -> None:
     with serving(REVERSE, tmp_path, **environ) as server:
-        faults = faults_a_request(server)
+        [worker] = server.workers()
+        faults = faults_a_request(server, worker)
     assert faults < 50 if kept else faults > 200  # a body and its answer are 512 pages
+
+
+def test_the_front_keeps_what_it_reads_into_once_it_is_quiet(tmp_path: Path) -> None:
+    with serving(REVERSE, tmp_path) as server, ThreadPoolExecutor(16) as clients:
+        [front] = {int(pid) for pid in children(server.process.pid)} - set(server.workers())
+
+        def send(count: int) -> None:
+            with httpx.Client() as client:
+                for _ in range(count):
+                    assert client.post(server.url + "/score", content=BODY).content == BODY
+
+        def faults() -> float:
+            before = minor_faults(front)
+            list(clients.map(send, [40] * 16))
+            return (minor_faults(front) - before) / 640
+
+        assert until(lambda: faults() < 12)  # about 25 otherwise
+
+
+def children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
