@@ -52,6 +52,7 @@ class Head:
         size = len(data) - self.length
         if (
             not self.keep_alive
+            or self.method not in ("GET", "POST")  # OPTIONS may be a preflight, which no key can open
             or self.length > wire.INLINE_BYTES
             or b"transfer-encoding" in found
             or b"expect" in found

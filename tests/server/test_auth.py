@@ -315,11 +315,12 @@ def test_a_preflight_is_answered_without_a_key_and_without_the_script(tmp_path: 
     }
     with serving(RAW_SCRIPT, tmp_path, **KEYED, AML_CORS_ORIGINS="http://page") as server:
         preflight = server.client.options("/score", headers=asks)
+        again = server.client.options("/score", headers=asks)
         document = server.client.options("/swagger.json", headers=asks)
         plain = server.client.options("/score", headers={"Origin": "http://page"})
         keyed = server.client.options("/score", headers={**asks, **bearer(PRIMARY)})
 
-        for answer in (preflight, document):
+        for answer in (preflight, again, document):
             assert (answer.status_code, answer.content) == (200, b"")
             assert answer.headers["Access-Control-Allow-Headers"] == "Authorization"
         assert plain.status_code == 401

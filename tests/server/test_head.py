@@ -156,6 +156,7 @@ def test_a_head_that_comes_again_is_not_parsed_again(parsed: list[str]) -> None:
         ([GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")] * 2, 1),
         ([HEAD.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n") + b"abc"] * 2, 2),
         ([READY, READY, METRICS, METRICS, READY], 2),
+        ([GET.replace(b"GET", b"OPTIONS")] * 2, 2),
     ],
 )
 def test_what_is_not_surely_the_same_is_parsed(parsed: list[str], chunks: list[bytes], heads_parsed: int) -> None:
