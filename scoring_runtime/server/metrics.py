@@ -65,6 +65,8 @@ class Metrics:
         }
         for name, help in helps.items():
             family(f"{name}_total", "counter", help, ("", dispatcher.counters[name]))
+        runs = ((f'{{worker="{w.region}"}}', dispatcher.table.runs(w.region)) for w in dispatcher.workers.values())
+        family("worker_runs_total", "counter", "run() calls that ended, up to a second ago.", *runs)
         used = {label: usage(pid) for label, pid in processes(dispatcher).items()}
         alive = [(label, *numbers) for label, numbers in used.items() if numbers]
         family("cpu_seconds_total", "counter", "Processor time.", *((label, cpu) for label, cpu, _ in alive))

@@ -110,7 +110,8 @@ INTERRUPTED, ABANDONED, PAUSED = 16, 24, 32
 WORD = struct.Struct("@Q")
 CLOCK = struct.Struct("@d")
 START = struct.Struct("@Qd")
-HEADER = struct.Struct("@QQd")  # per region: pid, state, last heartbeat
+HEADER = struct.Struct("@QQdQ")  # per region: pid, state, last heartbeat, runs up to then
+BEAT = struct.Struct("@dQ")
 EMPTY, BOOTING, SERVING, LEAVING, DEAD = range(5)
 
 
@@ -143,8 +144,11 @@ class SlotTable:
     def heartbeat(self, region: int) -> float:
         return HEADER.unpack_from(self.memory, region * self.region_bytes)[2]  # type: ignore[no-any-return]
 
-    def beat(self, region: int, now: float) -> None:
-        CLOCK.pack_into(self.memory, region * self.region_bytes + 16, now)
+    def runs(self, region: int) -> int:
+        return HEADER.unpack_from(self.memory, region * self.region_bytes)[3]  # type: ignore[no-any-return]
+
+    def beat(self, region: int, now: float, runs: int) -> None:
+        BEAT.pack_into(self.memory, region * self.region_bytes + 16, now, runs)
 
     def occupy(self, region: int, pid: int, state: int) -> None:
         WORD.pack_into(self.memory, region * self.region_bytes, pid)

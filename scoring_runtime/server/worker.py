@@ -177,7 +177,7 @@ class WorkerProcess:
         now = time.monotonic()
         if now - self.last_beat > 0.4:
             self.last_beat = now
-            self.table.beat(self.region, now)
+            self.table.beat(self.region, now, self.runner.served)
             if os.getppid() != self.arbiter:  # it is gone, and with it the one who would end us
                 self.alive = False
 

@@ -265,6 +265,13 @@ def test_requests_spread_evenly_over_workers(tmp_path: Path) -> None:
         load.end()
         counts = [sum(1 for a in load.answers if a["pid"] == pid) for pid in server.workers()]
         assert min(counts) > 0.5 * max(counts)
+        assert until(lambda: runs_by_worker(server) == sorted(counts))
+
+
+def runs_by_worker(server: Server) -> list[int]:
+    """As /metrics tells them."""
+    lines = server.client.get("/metrics").text.splitlines()
+    return sorted(int(line.split()[1]) for line in lines if line.startswith("scoring_worker_runs_total{"))
 
 
 def test_preload_shares_one_model_between_workers(tmp_path: Path) -> None:

@@ -134,8 +134,9 @@ def test_a_region_is_occupied_told_beaten_and_cleared() -> None:
     table = wire.SlotTable(regions=2, slots=3)
     assert table.free_region() == 0
     table.occupy(0, 77, wire.SERVING)
-    table.beat(0, 12.5)
+    table.beat(0, 12.5, 9)
     assert (table.pid(0), table.state(0), table.heartbeat(0), table.free_region()) == (77, wire.SERVING, 12.5, 1)
+    assert (table.runs(0), table.runs(1)) == (9, 0)
     table.occupy(1, 78, wire.BOOTING)
     assert table.free_region() is None
     table.clear(0)
