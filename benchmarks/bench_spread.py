@@ -1,8 +1,8 @@
-"""Question: how evenly do requests spread over workers, and what does it cost to wait?  python -m benchmarks.bench_spread
+"""Question: how evenly do requests spread over workers?  python -m benchmarks.bench_spread
 
-Four workers run works/uneven (2 ms, and 20 ms for each tenth request of a worker), 16 clients ask in a closed loop, each
-on its connection for as long as the server keeps it. Ours and azmlinfsrv in turn. A worker's share is its requests over
-a fair quarter.
+Four workers run works/uneven (2 ms, and 20 ms for each tenth request of a worker), 16 clients ask in a closed loop,
+each on its connection for as long as the server keeps it. Ours and azmlinfsrv in turn. A worker's share is its requests
+over a fair quarter.
 """
 
 from __future__ import annotations
