@@ -114,13 +114,13 @@ class ScoringProtocol(Connection):
         if not self.in_head:
             return  # a trailer: after the body it can say nothing any more
         self.headers.append((name.lower(), value.rstrip()))
-        if len(self.headers) > MAX_HEADERS:
-            raise HeaderTooLong(f"The request has more than {MAX_HEADERS} headers.")
 
     def on_headers_complete(self) -> None:
         self.in_head = False
         if self.idle_bytes > MAX_HEAD_BYTES or self.read_bytes > MAX_HEAD_BYTES:
             self.check_head()
+        if len(self.headers) > MAX_HEADERS:  # so many as to never end are too many bytes
+            raise HeaderTooLong(f"The request has more than {MAX_HEADERS} headers.")
         self.idle_bytes = 0
         url = self.url
         found = wanted_headers(self.headers)
