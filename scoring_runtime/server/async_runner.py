@@ -82,7 +82,7 @@ class AsyncRunner(Runner):
                 task.cancel("SCORING_TIMEOUT_MS is over")
 
     async def score(self, job: Job, slot: Slot) -> None:
-        elapsed_ms = 0.0
+        start = time.perf_counter()
         try:
             arguments = self.inputs(job)
             start = time.perf_counter()
@@ -93,7 +93,7 @@ class AsyncRunner(Runner):
                 slot.running = 0
             elapsed_ms = (time.perf_counter() - start) * 1e3
         except BaseException as error:
-            self.answer(job, self.failure(error), elapsed_ms)
+            self.answer(job, self.failure(error), (time.perf_counter() - start) * 1e3)
             self.done(job)
             return
         try:

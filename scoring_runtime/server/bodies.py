@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+import time
 import weakref
 from functools import cached_property
 from itertools import count
@@ -46,7 +47,7 @@ class Bodies:
         self.files: list[MemoryFile] = []
         self.unused = 0  # of them, since the last tidying
         self.places = list(range(wire.PLACES))
-        self.serial = count(1)
+        self.serial = count(time.monotonic_ns())  # workers may still know files of an earlier front by name
 
     def __repr__(self) -> str:
         return f"<Bodies {self.held_bytes} of {self.limit_bytes} bytes held>"

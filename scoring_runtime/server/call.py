@@ -37,6 +37,7 @@ class Call:
         "id",
         "ids",
         "keep_alive",
+        "losses",
         "message_event",
         "preflight",
         "protocol",
@@ -64,6 +65,7 @@ class Call:
         self.expires = 0.0
         self.timed_out_at = 0.0
         self.signalled_at = 0.0
+        self.losses = 0  # workers that died with it, before they began
         self.refusal: RequestError | None = None  # of a pipelined request, until its turn has come
         self.preflight = False  # a browser's question, answered by the front
         self.received = False  # the whole request is here

@@ -53,6 +53,7 @@ class Connection(HttpToolsProtocol):
         self.in_head = False
         self.idle_bytes = 0  # read since the parser had a whole head, or a piece of a body
         self.read_bytes = 0
+        self.head_bytes = 0  # of all reads that a head was in
         self.refused = False
         self.discarding = False
         self.half_closed = False
@@ -76,8 +77,9 @@ class Connection(HttpToolsProtocol):
                     self.front.dispatcher.gone(call)
                 else:
                     call.release()
-        self.active = self.call = None
         super().connection_lost(exc)
+        self.active = self.call = self.known = self.whole = None
+        self.cycle = None  # type: ignore[assignment]  # they know each other, and heads can be large
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client sends no more. It may still read, unless its request only waits in the queue."""
@@ -85,7 +87,7 @@ class Connection(HttpToolsProtocol):
         call = self.active
         if call is None or call.response_complete or self.scheme == "https":  # TLS has no half
             return False
-        return call.id in self.front.dispatcher.flying
+        return self.front.dispatcher.begun(call)
 
     def renew_parser(self) -> None:
         """The rest of the message was not the parser's to read."""
@@ -117,7 +119,7 @@ class Connection(HttpToolsProtocol):
         self.active = None
         if self.transport.is_closing():
             return
-        if not call.keep_alive or self.half_closed or self.discarding:
+        if not call.keep_alive or (self.half_closed and not self.pipeline) or self.discarding:
             self.close()
             return
         self.on_response_complete()
@@ -195,7 +197,7 @@ class Connection(HttpToolsProtocol):
                 active.fail(error)
         elif self.cycle is not None and not self.cycle.response_complete:
             self.cycle.keep_alive = False
-        elif not self.transport.is_closing():
+        elif not self.discarding and not self.transport.is_closing():
             head, body = error_head(error)
             self.transport.write(b"%s%s\r\n%s" % (self.start(error.status, False), head, body))
             self.deadline = time.monotonic() + 0.2
@@ -231,8 +233,10 @@ class Connection(HttpToolsProtocol):
             self.deadline = now + READ_AGAIN_SECONDS
 
     def shutdown(self) -> None:
-        """Draining: the current answer is the last one; an idle connection gets a moment for a request on its way."""
-        if self.active is not None:
+        """Draining: what has come is answered, no more; an idle connection gets a moment for what is on its way."""
+        if self.pipeline:
+            self.pipeline[0][0].keep_alive = False
+        elif self.active is not None:
             self.active.keep_alive = False
         elif self.cycle is not None and not self.cycle.response_complete:
             self.cycle.keep_alive = False

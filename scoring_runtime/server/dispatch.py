@@ -12,9 +12,10 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from scoring_runtime.errors import Overloaded, RequestError, WorkerLost
+from scoring_runtime.errors import HeaderTooLong, Overloaded, RequestError, WorkerLost
 from scoring_runtime.server import wire
 from scoring_runtime.server.watch import Watch, kill
 from scoring_runtime.settings import Settings
@@ -28,19 +29,34 @@ logger = logging.getLogger("azmlinfsrv")
 
 READ_AHEAD = 8  # below the kernel's default of 10 datagrams in a queue
 READ_AHEAD_MS = 10.0
+MAX_LOSSES = 2  # workers that may die of one request before they begin it
 
 
 class WorkerState:
     """What the front knows about one worker."""
 
-    __slots__ = ("killed_at", "pid", "pidfd", "region", "status")
+    __slots__ = ("killed_at", "killed_for", "pid", "pidfd", "region", "status")
 
     def __init__(self, pid: int, region: int) -> None:
         self.pid = pid
         self.region = region
         self.pidfd = -1
         self.killed_at = 0.0
+        self.killed_for = 0  # the job that it would not leave
         self.status: dict[str, Any] = {}  # what its script reports
+
+
+class Orphan:
+    """A run that an earlier front let begin: nobody waits for its answer, but it may be late, or never end."""
+
+    streaming = False
+
+    def __init__(self, job: int) -> None:
+        self.id = job
+        self.timed_out_at = 0.0
+        self.signalled_at = 0.0
+
+    def fail(self, error: RequestError) -> None: ...
 
 
 class Dispatcher:
@@ -55,6 +71,8 @@ class Dispatcher:
         self.waiting: deque[Call] = deque()
         self.flying: dict[int, Call] = {}  # sent to the workers and not yet reported back, answered or not
         self.workers: dict[int, WorkerState] = {}
+        self.orphans: dict[int, Orphan] = {}
+        self.unannounced: list[WorkerState] = []  # workers that an earlier front had, until they make themselves known
         self.style = ""
         self.documents: tuple[dict[str, bytes], list[str]] | None = None
         self.on_ready: Callable[[], None] = lambda: None
@@ -81,7 +99,26 @@ class Dispatcher:
             if state == wire.DEAD:
                 self.table.clear(region)
             elif state in (wire.SERVING, wire.LEAVING):
+                self.adopt(pid, region)
                 kill(pid, signal.SIGRTMIN + wire.ANNOUNCE_SIGNAL_OFFSET)
+        self.watch.begin()
+
+    def adopt(self, pid: int, region: int) -> None:
+        """What runs there streams to nobody, and is held to its timeout all the same."""
+        for slot in range(self.table.slots):
+            job, _ = self.table.row(region, slot)
+            if job:
+                self.table.tell(region, slot, wire.PAUSED, 0)
+                self.table.tell(region, slot, wire.ABANDONED, job)
+                self.orphans[job] = Orphan(job)
+        self.unannounced.append(WorkerState(pid, region))
+
+    def tidy(self) -> None:
+        """Regions of dead workers that this front never knew, or that it cleared before they were marked."""
+        known = {worker.region for worker in self.workers.values()}
+        for region in range(self.table.regions):
+            if self.table.state(region) == wire.DEAD and region not in known:
+                self.table.clear(region)
 
     # what the rest of the server asks
 
@@ -101,6 +138,7 @@ class Dispatcher:
     def stuck(self) -> bool:
         """Every slot is held by a run() that is past its deadline."""
         late = sum(1 for call in self.flying.values() if call.timed_out_at)
+        late += sum(1 for orphan in self.orphans.values() if orphan.timed_out_at)
         return bool(self.workers) and late >= self.slots
 
     def retry_after(self) -> int:
@@ -110,7 +148,8 @@ class Dispatcher:
 
     def admit(self) -> None:
         """Raise Overloaded when there is no room for one more, before its body is read."""
-        if len(self.waiting) >= self.max_queue and (self.waiting or not self.room()):
+        ahead = len(self.flying) - self.slots
+        if ahead >= 0 and len(self.waiting) + ahead >= self.max_queue:
             self.counters["rejected"] += 1
             raise Overloaded(
                 f"The service is overloaded: {self.queued} requests are waiting, {self.max_queue} may wait.",
@@ -125,6 +164,11 @@ class Dispatcher:
         return len(self.flying) < self.slots + (ahead if self.workers else 0)
 
     def submit(self, call: Call) -> None:
+        try:
+            self.admit()  # once more: while its body came, others may have taken the room
+        except Overloaded as refusal:
+            call.fail(refusal)
+            return
         call.expires = time.monotonic() + self.max_wait
         if self.waiting or not self.room() or not self.send(call):
             self.waiting.append(call)
@@ -134,6 +178,9 @@ class Dispatcher:
         self.next_id += 1
         call.id = self.next_id
         frame = wire.pack(call.job())
+        if len(frame) > wire.FRAME_BYTES:
+            call.fail(HeaderTooLong("The request's headers are too large."))
+            return True
         try:
             if call.fd >= 0:
                 wire.attach(self.channel.jobs_in, frame, call.fd, socket.MSG_DONTWAIT)
@@ -162,6 +209,12 @@ class Dispatcher:
             call.release()
         elif not self.abandon(call):
             self.recall()
+
+    def begun(self, call: Call) -> bool:
+        """Whether its run() goes on, or is about to: what was sent ahead begins later."""
+        if call.id not in self.flying:
+            return False
+        return call.id in islice(self.flying, self.slots) or self.place_of(call.id) is not None
 
     def abandon(self, call: Call) -> bool:
         """Tell the worker that nobody reads what it streams, if one has this call."""
@@ -287,8 +340,12 @@ class Dispatcher:
     def resubmit(self, job: int) -> None:
         """A job that a worker took but died before it started."""
         call = self.flying.pop(job)
-        if call.answered:
+        call.losses += 1
+        if call.answered or call.disconnected:
             call.release()
+        elif call.losses > MAX_LOSSES:
+            self.counters["workers_lost"] += 1
+            call.fail(WorkerLost(f"{call.losses} worker processes ended when they took this request."))
         else:
             self.waiting.appendleft(call)
 

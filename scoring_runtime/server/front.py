@@ -27,6 +27,7 @@ from scoring_runtime.server.metrics import Metrics
 from scoring_runtime.server.protocol import ScoringProtocol
 from scoring_runtime.server.secured import Secured
 from scoring_runtime.server.sockets import Doors
+from scoring_runtime.server.watch import kill
 from scoring_runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class FrontServer:
         self.linger_seconds = 0.3
         self.started = False  # init() has finished in some worker, once
         self.draining = False
+        self.alone = False  # without an arbiter
         self.doors = Doors((), shared=False)
         self.early: list[Call] = []
         self.state = ServerState()
@@ -108,7 +110,7 @@ class FrontServer:
         for number in (signal.SIGINT, signal.SIGHUP):  # the arbiter's business
             loop.add_signal_handler(number, lambda: None)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
-        loop.add_reader(lifeline, self.stop_event.set)
+        loop.add_reader(lifeline, self.orphaned)
         config = Config(
             self.asgi,
             ws="none",
@@ -135,6 +137,14 @@ class FrontServer:
         loop.remove_reader(lifeline)
         await self.drain()
         second.cancel()
+        if self.alone:  # who else would end them
+            for pid in self.dispatcher.workers:
+                kill(pid, signal.SIGKILL)
+
+    def orphaned(self) -> None:
+        """The arbiter is gone."""
+        self.alone = True
+        self.stop_event.set()
 
     async def asgi(self, scope: Any, receive: Any, send: Any) -> None:
         """The application for everything but scores and health; imported at its first request, or in a quiet moment."""
@@ -154,6 +164,7 @@ class FrontServer:
             self.watch_quota()
             self.secured.refresh()
             self.bodies.tidy()
+            self.dispatcher.tidy()
             await asyncio.sleep(0.25)
             if self.started:
                 _ = self.app

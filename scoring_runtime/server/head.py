@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["Head"]
 
 END = b"\r\n\r\n"
+LEARNED_BYTES = 4096
 
 
 class Head:
@@ -54,6 +55,7 @@ class Head:
             not self.keep_alive
             or self.method not in ("GET", "POST")  # OPTIONS may be a preflight, which no key can open
             or self.length > wire.INLINE_BYTES
+            or size > LEARNED_BYTES
             or b"transfer-encoding" in found
             or b"expect" in found
             or data.find(END) + len(END) != size

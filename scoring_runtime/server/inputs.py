@@ -136,7 +136,10 @@ class ObjectInput:
             return self.convert_values(query_values(job))
         if not is_json(job.content_type()):
             raise UnsupportedInput("Expects Content-Type to be application/json")
-        return self.convert(job.read())
+        try:
+            return self.convert(job.read())
+        except RecursionError:
+            raise BadInput("POST body could not be decoded as JSON: it is nested too deeply.") from None
 
 
 class WithHeaders:

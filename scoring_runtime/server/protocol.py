@@ -60,6 +60,8 @@ class ScoringProtocol(Connection):
         fresh = self.between
         size = self.read_bytes = len(data)
         self.idle_bytes += size
+        if self.in_head:
+            self.head_bytes += size
         if self.idle_bytes > 2 * MAX_HEAD_BYTES + size:  # headers or trailers without end
             self.refuse(HeaderTooLong(HEAD_TOO_LARGE))
             return
@@ -102,6 +104,7 @@ class ScoringProtocol(Connection):
         self.headers = []
         self.call = None
         self.in_head = True
+        self.head_bytes = self.read_bytes
         self.refused = False
         self.deadline = time.monotonic() + self.front.header_seconds
 
@@ -117,7 +120,9 @@ class ScoringProtocol(Connection):
 
     def on_headers_complete(self) -> None:
         self.in_head = False
-        if self.idle_bytes > MAX_HEAD_BYTES or self.read_bytes > MAX_HEAD_BYTES:
+        if self.discarding or self.transport.is_closing():
+            raise BadInput("The connection has had its last answer.")
+        if self.head_bytes > MAX_HEAD_BYTES:
             self.check_head()
         if len(self.headers) > MAX_HEADERS:  # so many as to never end are too many bytes
             raise HeaderTooLong(f"The request has more than {MAX_HEADERS} headers.")
@@ -259,7 +264,6 @@ class ScoringProtocol(Connection):
             super().on_message_complete()
             return
         self.call = None
-        self.whole = call.head
         if self.refused:
             call.received = True
             if call.response_complete:
@@ -267,6 +271,7 @@ class ScoringProtocol(Connection):
             elif self.active is call and call.refusal is not None:
                 call.fail(call.refusal)
             return
+        self.whole = call.head
         self.deadline = math.inf
         try:
             call.complete()

@@ -204,7 +204,7 @@ class MainThreadRunner(Runner):
             raise ScoringTimeout("SCORING_TIMEOUT_MS is over")
 
     def score(self, job: Job, slot: Slot) -> None:
-        elapsed_ms = 0.0
+        start = time.perf_counter()
         try:
             try:
                 arguments = self.inputs(job)
@@ -219,7 +219,7 @@ class MainThreadRunner(Runner):
             finally:
                 self.settle(slot)
         except BaseException as error:
-            self.answer(job, self.failure(error), elapsed_ms)
+            self.answer(job, self.failure(error), (time.perf_counter() - start) * 1e3)
             return
         self.reply(job, result, elapsed_ms, slot)
 

@@ -16,7 +16,7 @@ from scoring_runtime.settings import Settings
 
 if TYPE_CHECKING:
     from scoring_runtime.server.call import Call
-    from scoring_runtime.server.dispatch import Dispatcher, WorkerState
+    from scoring_runtime.server.dispatch import Dispatcher, Orphan, WorkerState
 
 __all__ = ["Watch", "kill"]
 
@@ -24,6 +24,7 @@ logger = logging.getLogger("azmlinfsrv")
 
 TICK_SECONDS = 0.02
 LOST_SECONDS = 0.25
+SPEAK_SECONDS = 0.1
 AFTER_DEATH_SECONDS = 2.0
 
 
@@ -47,20 +48,25 @@ class Watch:
         now = time.monotonic()
         started = self.running(now)
         self.waiting(now, started)
-        if now - self.death_at < AFTER_DEATH_SECONDS:
+        bereaved = now - self.death_at < AFTER_DEATH_SECONDS or bool(self.suspects)
+        if bereaved:
             self.lost(now, started)
-        if self.dispatcher.flying or self.dispatcher.waiting or now - self.death_at < AFTER_DEATH_SECONDS:
+        if self.dispatcher.flying or self.dispatcher.waiting or self.dispatcher.orphans or bereaved:
             self.begin()
 
     def running(self, now: float) -> set[int]:
         started = set()
-        for worker in list(self.dispatcher.workers.values()):
+        orphans = self.dispatcher.orphans
+        unannounced = (
+            [w for w in self.dispatcher.unannounced if w.pid not in self.dispatcher.workers] if orphans else []
+        )
+        for worker in [*self.dispatcher.workers.values(), *unannounced]:
             if worker.pidfd < 0 and gone(worker.pid):
                 self.dispatcher.worker_died(worker)
                 continue
             for slot in range(self.dispatcher.table.slots):
                 job, since = self.dispatcher.table.row(worker.region, slot)
-                call = self.dispatcher.flying.get(job)
+                call = self.dispatcher.flying.get(job) or orphans.get(job)
                 if call is None:
                     continue
                 started.add(job)
@@ -68,21 +74,23 @@ class Watch:
                     self.stuck(worker, slot, call, now)
                 elif self.timeout_ms and not call.streaming and (now - since) * 1000 >= self.timeout_ms:
                     self.time_out(worker, slot, call, now)
+        for job in orphans.keys() - started:
+            del orphans[job]
         return started
 
-    def time_out(self, worker: WorkerState, slot: int, call: Call, now: float) -> None:
+    def time_out(self, worker: WorkerState, slot: int, call: Call | Orphan, now: float) -> None:
         self.dispatcher.counters["timeouts"] += 1
         call.timed_out_at = call.signalled_at = now
         self.interrupt(worker, slot, call)
         call.fail(ScriptTimedOut(self.timeout_ms))
 
-    def interrupt(self, worker: WorkerState, slot: int, call: Call) -> None:
+    def interrupt(self, worker: WorkerState, slot: int, call: Call | Orphan) -> None:
         self.dispatcher.table.tell(worker.region, slot, wire.INTERRUPTED, call.id)
         kill(worker.pid, signal.SIGRTMIN + wire.INTERRUPT_SIGNAL_OFFSET)
 
-    def stuck(self, worker: WorkerState, slot: int, call: Call, now: float) -> None:
+    def stuck(self, worker: WorkerState, slot: int, call: Call | Orphan, now: float) -> None:
         """A run() that ignores its timeout: remind it, and after the grace period have its worker replaced."""
-        if worker.killed_at:
+        if worker.killed_for == call.id:
             if now - worker.killed_at > 0.3:
                 kill(worker.pid, signal.SIGKILL)
         elif now - call.timed_out_at >= self.grace_seconds:
@@ -92,6 +100,7 @@ class Watch:
             )
             kill(worker.pid, signal.SIGRTMIN + wire.WHERE_SIGNAL_OFFSET)
             worker.killed_at = now
+            worker.killed_for = call.id
         elif now - call.signalled_at >= 1:
             call.signalled_at = now
             self.interrupt(worker, slot, call)
@@ -112,7 +121,10 @@ class Watch:
         )
 
     def lost(self, now: float, started: set[int]) -> None:
-        """After a death: a job that is in no queue and in no slot was taken by the dead one, and had not started."""
+        """After a death: a job that is in no queue and in no slot was taken by the dead one, and had not started.
+
+        Unless a living worker has it, and does not get to say so while C code holds its interpreter's lock.
+        """
         missing = self.dispatcher.flying.keys() - started
         if missing:
             for job, *_ in self.dispatcher.channel.take_back():
@@ -122,10 +134,16 @@ class Watch:
                     self.dispatcher.resubmit(job)
         self.suspects = {job: self.suspects.get(job, now) for job in missing}
         for job, since in list(self.suspects.items()):
-            if now - since > LOST_SECONDS:
+            if now - since > LOST_SECONDS and all(self.has_spoken(w, since) for w in self.dispatcher.workers.values()):
                 del self.suspects[job]
                 self.dispatcher.resubmit(job)
         self.dispatcher.pump()
+
+    def has_spoken(self, worker: WorkerState, since: float) -> bool:
+        """Whether it has had the time to begin what it took: its slots are full, or its heart has beaten."""
+        table = self.dispatcher.table
+        full = all(table.row(worker.region, slot)[0] for slot in range(table.slots))
+        return full or table.heartbeat(worker.region) > since + SPEAK_SECONDS
 
 
 def kill(pid: int, number: int) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from scoring_runtime.api.json_loads import faster
+from scoring_runtime.api.json_loads import faster, shallow
 
 loads = faster(json.loads)
 VALUES = st.recursive(
@@ -98,6 +98,28 @@ def test_text_that_may_be_no_json_is_read_the_same_or_refused_the_same(text: str
 )
 def test_other_kinds_of_documents_are_read_the_same(document: object) -> None:
     assert outcome(loads, document) == outcome(json.loads, document)
+
+
+@pytest.mark.parametrize("depth", [600, 800, 1_010, 1_023, 10_000])
+@pytest.mark.parametrize(("opening", "closing"), ["[]", ('{"a":', "}")])
+def test_nesting_has_the_limit_that_it_has_without_us(depth: int, opening: str, closing: str) -> None:
+    document = opening * depth + "1" + closing * depth
+    kinds = []
+    for read in (loads, json.loads):
+        try:
+            read(document)
+        except RecursionError as error:
+            kinds.append(str(error))
+        else:
+            kinds.append("read")
+    assert kinds[0] == kinds[1]
+
+
+def test_many_rows_are_not_deep() -> None:
+    rows = [{"a": [1, 2], "b": "}]"}] * 1000
+    assert loads(json.dumps(rows)) == rows
+    assert shallow(json.dumps([[1.5, 2]] * 1000).encode())
+    assert not shallow(b"[" * 600 + b"]" * 600)
 
 
 def test_whoever_says_more_than_the_document_gets_the_original() -> None:
