@@ -440,6 +440,23 @@ def test_keys_change_without_a_restart_and_a_client_that_follows_loses_nothing(t
         assert len(server.workers()) == 1
 
 
+@pytest.mark.parametrize(("path", "status"), [("/swagger.json", 200), ("/metrics", 200), ("/unknown", 404)])
+def test_a_request_that_was_refused_and_repeated_with_a_key_that_counts_by_now_is_answered(
+    tmp_path: Path, path: str, status: int
+) -> None:
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    put(keys, primaryKey=PRIMARY)
+    with serving(ECHO, tmp_path, SCORING_AUTH="key", SCORING_KEYS_DIR=str(keys)) as server:
+        ask = bearer(SECONDARY)
+        assert server.client.get(path, headers=ask).status_code == 401
+
+        put(keys, primaryKey=SECONDARY)
+
+        answer = until(lambda: (got := server.client.get(path, headers=ask)).status_code != 401 and got)
+        assert (answer.status_code, answer.text == "Live") == (status, False)
+
+
 def test_a_mounted_kubernetes_secret_is_followed(tmp_path: Path) -> None:
     """The kubelet writes a new folder and swings one link to it; the files are links through that."""
     mount = tmp_path / "mount"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from scoring_runtime.server import wire
-from scoring_runtime.server.dispatch import Dispatcher, WorkerState
+from scoring_runtime.server import watch, wire
+from scoring_runtime.server.dispatch import Dispatcher, Orphan, WorkerState
 from scoring_runtime.settings import Settings
 from tests.serving import Server, alive, serving, until
 
@@ -129,3 +129,22 @@ def test_a_worker_that_could_not_speak_may_have_what_is_missing(dispatcher: Disp
     wire.ROW.pack_into(table.memory, table.offset(0, 0), 0, 0.0, 0, 0, 0)
     table.beat(0, now + 1, 0)
     assert dispatcher.watch.has_spoken(worker, now)
+
+
+def test_a_run_is_not_ended_for_one_before_it_that_came_to_its_senses(
+    dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signals: list[int] = []
+    monkeypatch.setattr(watch, "kill", lambda pid, number: signals.append(number))
+    worker, now = WorkerState(77, 0), time.monotonic()
+    worker.killed_at, worker.killed_for = now - 100, 5
+
+    late = Orphan(6)
+    late.timed_out_at = late.signalled_at = now
+    dispatcher.watch.stuck(worker, 0, late, now + 0.1)
+    assert signals == []
+
+    late = Orphan(5)
+    late.timed_out_at = late.signalled_at = now - 200
+    dispatcher.watch.stuck(worker, 0, late, now)
+    assert signals == [signal.SIGKILL]

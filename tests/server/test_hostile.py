@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import socket
 import struct
 import threading
@@ -15,6 +16,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from scoring_runtime.server import wire
+from scoring_runtime.server.protocol import MAX_HEAD_BYTES, MAX_HEADERS
 from tests.serving import JSON, Server, serving, until
 
 PLAIN = """
@@ -457,6 +460,23 @@ def test_pipelined_requests_are_answered_in_order(plain: Server) -> None:
     ] == expected
 
 
+def test_pipelined_requests_that_have_come_are_answered_while_draining(tmp_path: Path) -> None:
+    script = PLAIN.replace("return", "import time; time.sleep(0.1); return")
+    with serving(script, tmp_path) as server:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as sock:
+            sock.sendall(
+                b"".join(b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n%d" % n for n in range(6))
+            )
+            received = sock.recv(65536)
+            server.process.send_signal(signal.SIGTERM)
+            while chunk := sock.recv(65536):
+                received += chunk
+        answers = replies(received)
+        assert [reply.body for reply in answers] == [b'"%d"' % n for n in range(6)]
+        assert [reply.headers.get("connection") for reply in answers] == [None] * 5 + ["close"]
+        assert server.stop() == 0
+
+
 def test_a_pipelined_refusal_waits_for_its_turn(plain: Server) -> None:
     good = b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi"
     big = b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 1099511627776\r\n\r\n"
@@ -481,12 +501,51 @@ def test_ten_thousand_pipelined_probes_are_all_answered(plain: Server) -> None:
     assert received.count(b"\r\n\r\nLive") == 10_001
 
 
+@pytest.mark.parametrize(
+    "second", [post(body=b"").replace(b"Host", b"X-Second: 1\r\nHost"), b"GET /unknown HTTP/1.1\r\nHost: x\r\n\r\n"]
+)
+def test_nothing_after_a_closing_answer_is_looked_at(tmp_path: Path, second: bytes) -> None:
+    script = PLAIN.replace("return", "open('ran', 'a').write('x'); return")
+    with serving(script, tmp_path, SCORING_MAX_BODY_BYTES="1000") as server:
+        large = b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\n" + bytes(2000)
+        assert ask(server, large + second) == [413]
+        assert ask(server, post(b"Content-Length: 0") + second) == [200]
+        assert (tmp_path / "ran").read_text() == "x"
+        assert "Traceback" not in server.err() + server.out()
+
+
+def test_a_head_that_began_in_the_read_of_another_request_keeps_to_its_limit(plain: Server) -> None:
+    with socket.create_connection(("127.0.0.1", plain.port), timeout=5) as sock:
+        for _ in range(6):  # so that the kernel hands over large pieces
+            sock.sendall(b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000)
+            assert receive_one(sock).status == 200
+        head = b"POST /score HTTP/1.1\r\nHost: x\r\nX-B: %s\r\nContent-Length: 58000\r\n\r\n" % (b"q" * 145_000)
+        sock.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n" + head[:-30])
+        assert receive_one(sock).body == b"Live"
+        try:
+            sock.sendall(head[-30:] + b"z" * 58_000)
+            assert receive_one(sock).status == 431
+        except (ConnectionError, TimeoutError):
+            pass  # it was refused even sooner
+
+
+def test_a_frame_that_no_worker_could_read_is_not_sent() -> None:
+    """What the head's limit lets through fits into a frame, however it is cut into headers."""
+    name, value = b"a" * 10, b"b" * (MAX_HEAD_BYTES // MAX_HEADERS - 14)
+    shared = wire.pack(("POST", "/score", b"", [(name, value)] * MAX_HEADERS, ("127.0.0.1", 1), "http", "1.1"))
+    assert len(wire.pack((1, 0.0, shared, bytes(wire.INLINE_BYTES), wire.INLINE_BYTES, 0))) < wire.FRAME_BYTES
+
+
 # connections
 
 
 def test_a_half_closed_client_gets_its_answer(plain: Server) -> None:
     assert ask(plain, b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi") == [200]
     assert ask(plain, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") == [200]
+
+
+def test_a_half_closed_client_gets_all_its_answers(plain: Server) -> None:
+    assert ask(plain, b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi" * 3) == [200] * 3
 
 
 @pytest.mark.parametrize("path", [b"/swagger.json", b"/metrics", b"/unknown"])

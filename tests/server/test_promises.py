@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -243,6 +244,79 @@ def test_a_full_queue_is_refused_before_the_body_is_read(tmp_path: Path) -> None
         for thread, got in (running, queued):
             thread.join()
             assert [a.status_code for a in got if isinstance(a, httpx.Response)] == [200]
+
+
+def queue_depth(server: Server) -> int:
+    text = server.client.get("/metrics").text
+    return int(next(line for line in text.splitlines() if line.startswith("scoring_queue_depth ")).split()[1])
+
+
+def test_the_queue_keeps_to_its_length_whenever_bodies_come(tmp_path: Path) -> None:
+    with serving(BUSY, tmp_path, SCORING_MAX_QUEUE_LENGTH="2") as server:
+        for _ in range(30):  # runs are known to be short
+            assert server.post({"do": "nothing"}).status_code == 200
+        body = b'{"do": "sleep", "for": 1}'
+        head = b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+        clients = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(12)]
+        for client in clients:
+            client.sendall(head + body[:5])  # all are let in: the queue is empty
+        for client in clients:
+            client.sendall(body[5:])
+        answers = Counter(client.recv(65536)[:12] for client in clients)
+        assert answers == {b"HTTP/1.1 200": 3, b"HTTP/1.1 503": 9}
+        for client in clients:
+            client.close()
+
+
+def test_requests_that_were_sent_ahead_count_as_waiting(tmp_path: Path) -> None:
+    with serving(BUSY, tmp_path, SCORING_MAX_QUEUE_LENGTH="2") as server:
+        for _ in range(30):
+            assert server.post({"do": "nothing"}).status_code == 200
+        got = [in_background(server, {"do": "sleep", "for": 1})]
+        until(lambda: busy(server))
+        got += [in_background(server, {"do": "nothing"}) for _ in range(6)]
+        for thread, _ in got:
+            thread.join()
+        assert Counter(a.status_code for _, [a] in got if isinstance(a, httpx.Response)) == {200: 3, 503: 4}
+
+
+def test_runs_that_raise_take_the_time_that_they_take(tmp_path: Path) -> None:
+    script = "import time\ndef init(): pass\ndef run(raw_data):\n    time.sleep(0.4)\n    raise ValueError(raw_data)\n"
+    with serving(script, tmp_path, SCORING_MAX_QUEUE_LENGTH="6") as server:
+        for _ in range(4):
+            assert server.post({}).status_code == 500
+        waiting = [in_background(server, {}) for _ in range(7)]
+        until(lambda: queue_depth(server) == 6)
+        refused = server.post({})
+        assert (refused.status_code, int(refused.headers["retry-after"]) > 1) == (503, True)
+        for thread, _ in waiting:
+            thread.join()
+
+
+def test_a_client_that_left_after_its_request_was_sent_ahead_is_not_scored(tmp_path: Path) -> None:
+    script = """
+import json, time
+def init(): pass
+def run(raw_data):
+    with open("ran", "a") as file:
+        file.write(raw_data + "\\n")
+    time.sleep(json.loads(raw_data))
+"""
+    with serving(script, tmp_path) as server:
+        for _ in range(30):
+            assert server.post(0).status_code == 200
+        thread, _ = in_background(server, 1)
+        until(lambda: busy(server))
+        clients = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(20)]
+        for client in clients:
+            client.sendall(b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n0.0")
+        until(lambda: queue_depth(server) == 20)
+        for client in clients:
+            client.close()
+        until(lambda: queue_depth(server) == 0, seconds=1)
+        thread.join()
+        assert server.post(0).status_code == 200
+        assert (tmp_path / "ran").read_text().count("0.0") == 0
 
 
 def test_waiting_is_bounded(tmp_path: Path) -> None:
