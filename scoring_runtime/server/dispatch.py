@@ -49,7 +49,7 @@ class WorkerState:
 class Orphan:
     """A run that an earlier front let begin: nobody waits for its answer, but it may be late, or never end."""
 
-    streaming = False
+    streaming = disconnected = False
 
     def __init__(self, job: int) -> None:
         self.id = job

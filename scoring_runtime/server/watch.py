@@ -72,6 +72,8 @@ class Watch:
                 started.add(job)
                 if call.timed_out_at:
                     self.stuck(worker, slot, call, now)
+                elif call.streaming and call.disconnected:  # it is told with its next piece, if one comes
+                    call.timed_out_at = call.signalled_at = now
                 elif self.timeout_ms and not call.streaming and (now - since) * 1000 >= self.timeout_ms:
                     self.time_out(worker, slot, call, now)
         for job in orphans.keys() - started:
@@ -95,7 +97,7 @@ class Watch:
                 kill(worker.pid, signal.SIGKILL)
         elif now - call.timed_out_at >= self.grace_seconds:
             logger.error(
-                "run() in the worker with pid %s goes on %.0f s after its timeout; the worker is replaced. It is here:",
+                "run() in the worker with pid %s goes on %.0f s after its end was due; the worker is replaced. It is here:",
                 *(worker.pid, now - call.timed_out_at),
             )
             kill(worker.pid, signal.SIGRTMIN + wire.WHERE_SIGNAL_OFFSET)

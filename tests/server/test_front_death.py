@@ -93,6 +93,19 @@ def test_a_run_that_an_earlier_front_began_is_held_to_its_timeout(tmp_path: Path
         assert server.client.post("/score", content="0").json() == "done"
 
 
+def test_a_stream_that_stands_still_when_its_reader_has_left_holds_its_slot_no_longer_than_the_grace(
+    tmp_path: Path,
+) -> None:
+    script = STREAM.replace("(bytes(50_000) for _ in iter(int, 1))", "(time.sleep(60 * n) or b'x' for n in range(2))")
+    with serving(script, tmp_path, SCORING_STUCK_GRACE_MS="300") as server:
+        [worker] = server.workers()
+        with socket.create_connection(("127.0.0.1", server.port)) as reader:
+            reader.sendall(b"GET /score?endless=1 HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert reader.recv(12) == b"HTTP/1.1 200"
+        until(lambda: not alive(worker), seconds=5)
+        assert server.client.get("/score", timeout=10).text == str(server.workers()[0])
+
+
 def test_workers_do_not_outlive_the_arbiter_by_a_run_that_does_not_end(tmp_path: Path) -> None:
     with serving(SPIN, tmp_path, SCORING_GRACEFUL_TIMEOUT="1") as server:
         [worker] = server.workers()
