@@ -209,7 +209,10 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
                 self.bury(worker, pid, status)
 
     def bury(self, worker: WorkerHandle, pid: int, status: int) -> None:
-        if self.table.state(worker.region) == wire.BOOTING:
+        state = self.table.state(worker.region)
+        if state == wire.EMPTY or any(w.region == worker.region for w in self.WORKERS.values()):
+            pass  # the front saw it first and has cleared the region, which another worker may have by now
+        elif state == wire.BOOTING:
             self.table.clear(worker.region)
         else:  # the front still has to read what ran there; it clears the region
             self.table.occupy(worker.region, pid, wire.DEAD)
