@@ -92,6 +92,7 @@ class ScoringApplication(BaseApplication):  # type: ignore[misc]
         return self.nursery.loaded
 
 
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before another worker is tried when one failed to boot
 HONOURED = {"workers", "timeout", "graceful_timeout", "pidfile", "proc_name"}
 
 
@@ -107,6 +108,8 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
         self.WORKERS = {worker.pid: worker for worker in workers}
         self.stopping = self.hurried = False
         self.front_failures = 0
+        self.pause = 0.0
+        self.retry_at = 0.0
         super().__init__(app)
 
     def init_signals(self) -> None:
@@ -116,6 +119,8 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
     # workers
 
     def spawn_worker(self) -> int:
+        if time.monotonic() < self.retry_at:
+            return 0
         try:
             worker = self.nursery.spawn()
         except RuntimeError as error:
@@ -143,10 +148,16 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
         except ProcessLookupError:
             pass
 
+    def serves(self, worker: WorkerHandle) -> bool:
+        """A worker that has reached its limit goes on serving; a dead one's region may be another's by now."""
+        state = self.table.state(worker.region)
+        return state in (wire.SERVING, wire.LEAVING) and self.table.pid(worker.region) == worker.pid
+
     def lasting(self) -> list[WorkerHandle]:
-        """The workers that count: a successor does not, as long as its predecessor is there."""
-        successors = {w.successor for w in self.WORKERS.values() if w.successor}
-        return [w for w in self.WORKERS.values() if w.pid not in successors]
+        """The workers that count: a successor does not, as long as its predecessor is there and not on its way out."""
+        staying = [w for w in self.WORKERS.values() if not w.dismissed]
+        successors = {w.successor for w in staying}
+        return [w for w in staying if w.pid not in successors]
 
     def manage_workers(self) -> None:
         if self.stopping:
@@ -154,27 +165,53 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
         self.reap_workers()  # one may have died before the arbiter listened for signals
         if not self.front_alive():
             self.respawn_front()
+        if any(self.serves(w) and w.born >= self.retry_at for w in self.WORKERS.values()):
+            self.pause = 0.0
         self.spawn_workers()
-        for worker in sorted(self.lasting(), key=lambda w: w.age)[: max(0, len(self.lasting()) - self.num_workers)]:
+        lasting = sorted(self.lasting(), key=lambda w: (self.serves(w), w.age))
+        for worker in lasting[: max(0, len(lasting) - self.num_workers)]:
             self.retire(worker)
         for worker in list(self.WORKERS.values()):
-            if worker.retiring or self.table.state(worker.region) == wire.LEAVING:
+            if worker.outdated or self.table.state(worker.region) == wire.LEAVING:
                 self.replace(worker)
 
     def replace(self, worker: WorkerHandle) -> None:
         """First a successor that serves, then the goodbye."""
-        worker.retiring = True
+        if worker.dismissed:
+            return
         successor = self.WORKERS.get(worker.successor)
-        if successor is None:
+        if successor is not None:
+            if self.serves(successor):
+                self.retire(worker)
+        elif self.crowd() < 2 * self.num_workers:
             worker.successor = self.spawn_worker()
-        elif self.table.state(successor.region) == wire.SERVING:
-            self.retire(worker)
+
+    def crowd(self) -> int:
+        """The workers that take room, and those on their way out for as long as that may take."""
+        since = time.monotonic() - self.cfg.graceful_timeout
+        return sum(1 for w in self.WORKERS.values() if not w.dismissed or w.dismissed > since)
 
     def retire(self, worker: WorkerHandle) -> None:
-        if not worker.dismissed:  # a second signal could hit an interpreter that is already on its way out
-            worker.dismissed = True
+        if not self.serves(worker):
+            self.abandon(worker)
+        elif not worker.dismissed:  # a second signal could hit an interpreter that is already on its way out
+            worker.dismissed = time.monotonic()
             self.kill_worker(worker.pid, signal.SIGTERM)
         self.channel.wake(len(self.WORKERS))
+
+    def abandon(self, worker: WorkerHandle) -> None:
+        """It is not to serve any more, and does not yet."""
+        worker.abandoned = True
+        worker.dismissed = time.monotonic()
+        self.kill_worker(worker.pid, signal.SIGKILL)
+
+    def abandon_successors(self) -> None:
+        """Those that still boot; one that serves stays."""
+        for worker in self.WORKERS.values():
+            successor = self.WORKERS.get(worker.successor)
+            if successor is not None and not self.serves(successor):
+                self.abandon(successor)
+                worker.successor = 0
 
     def reload(self) -> None:
         """SIGHUP: every worker gets a successor with the code and model of now; none leaves before that one serves."""
@@ -187,9 +224,10 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
                 report(error, self.app.settings)
                 self.log.error("Reload failed; the previous version goes on serving")
                 return
-        for worker in self.lasting():
-            worker.retiring = True
-            worker.successor = 0
+        self.pause = self.retry_at = 0.0
+        self.abandon_successors()
+        for worker in self.WORKERS.values():
+            worker.outdated = True
         self.wakeup()
 
     def reap_workers(self) -> None:
@@ -209,33 +247,50 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
                 self.bury(worker, pid, status)
 
     def bury(self, worker: WorkerHandle, pid: int, status: int) -> None:
+        booted = True
         state = self.table.state(worker.region)
         if state == wire.EMPTY or any(w.region == worker.region for w in self.WORKERS.values()):
             pass  # the front saw it first and has cleared the region, which another worker may have by now
         elif state == wire.BOOTING:
+            booted = False
             self.table.clear(worker.region)
         else:  # the front still has to read what ran there; it clears the region
             self.table.occupy(worker.region, pid, wire.DEAD)
+        if worker.abandoned:
+            return
+        code = os.WEXITSTATUS(status)
         if os.WIFSIGNALED(status):
             name = signal_name(os.WTERMSIG(status))
             hint = " Perhaps out of memory?" if name == "SIGKILL" else ""
             self.log.error("Worker (pid:%s) was sent %s!%s", pid, name, hint)
-        elif code := os.WEXITSTATUS(status):
+        elif code:
             self.log.error("Worker (pid:%s) exited with code %s.", pid, code)
-            if code == SCRIPT_FAILED:
-                self.boot_failed(pid)
+        if not booted:
+            self.pause_after(worker)
+            if code == SCRIPT_FAILED and not self.stopping:
+                self.boot_failed(worker)
+        elif not self.serving():
+            self.retry_at = 0.0  # whatever comes of it, waiting would not be better
 
-    def boot_failed(self, pid: int) -> None:
-        predecessor = next((w for w in self.WORKERS.values() if w.successor == pid), None)
-        if predecessor is None:
-            if self.stopping:
-                return
+    def serving(self) -> bool:
+        return any(self.serves(w) for w in self.WORKERS.values())
+
+    def pause_after(self, worker: WorkerHandle) -> None:
+        """Longer each time; workers that failed side by side are one time."""
+        if worker.born >= self.retry_at:
+            self.pause = min(LONGEST_PAUSE, 2 * self.pause or FIRST_PAUSE)
+            self.retry_at = time.monotonic() + self.pause
+
+    def boot_failed(self, worker: WorkerHandle) -> None:
+        if not self.serving():
             raise HaltServer("Worker failed to boot.", self.WORKER_BOOT_ERROR)
+        if worker.outdated or not any(w.outdated for w in self.WORKERS.values() if not w.dismissed):
+            self.log.error("Worker failed to boot; the others go on serving, and the next one starts in a moment")
+            return
         self.log.error("Reload failed; the previous version goes on serving")
-        for worker in self.WORKERS.values():
-            if worker.retiring and self.table.state(worker.region) == wire.SERVING:
-                worker.retiring = worker.dismissed = False
-                worker.successor = 0
+        self.abandon_successors()
+        for other in self.WORKERS.values():
+            other.outdated = False
 
     # the front
 
@@ -274,10 +329,7 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
             time.sleep(0.02)
         self.front.signal(signal.SIGKILL)
         for worker in list(self.WORKERS.values()):
-            if self.table.state(worker.region) == wire.BOOTING:
-                self.kill_worker(worker.pid, signal.SIGKILL)
-            else:
-                self.retire(worker)
+            self.retire(worker)
         deadline = max(deadline, time.monotonic() + 0.5)
         while self.WORKERS and time.monotonic() < deadline and not self.impatient():
             self.channel.wake(len(self.WORKERS))

@@ -73,8 +73,9 @@ class WorkerHandle:
         self.age = age
         self.born = time.monotonic()
         self.aborted = False
-        self.retiring = False
-        self.dismissed = False
+        self.outdated = False  # since a SIGHUP
+        self.dismissed = 0.0  # when
+        self.abandoned = False  # dismissed before it served
         self.successor = 0
 
 
