@@ -107,7 +107,7 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
         self.LISTENERS = [Listener(s) for s in app.listeners]
         self.WORKERS = {worker.pid: worker for worker in workers}
         self.stopping = self.hurried = False
-        self.front_failures = 0
+        self.front_deaths: list[float] = []
         self.pause = 0.0
         self.retry_at = 0.0
         super().__init__(app)
@@ -298,8 +298,9 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
         return self.front.pid != 0
 
     def respawn_front(self) -> None:
-        self.front_failures += 1
-        if self.front_failures > 5:
+        now = time.monotonic()
+        self.front_deaths = [*(t for t in self.front_deaths if now - t < 60), now]
+        if len(self.front_deaths) > 5:
             raise HaltServer("The front process keeps failing.", self.WORKER_BOOT_ERROR)
         self.log.error("The front process is gone; starting another one")
         self.front.spawn()
@@ -315,6 +316,11 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
     def handle_usr2(self) -> None:
         self.log.warning("SIGUSR2: a second server cannot take over this one's port; send SIGHUP to reload")
 
+    def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
+        if exit_status:
+            self.num_workers = 0  # where none can be had, none is to be replaced during the drain
+        super().halt(reason, exit_status)
+
     def stop(self, graceful: bool = True) -> None:
         """The front drains first, while the workers still work for it; then they go."""
         if self.stopping:
@@ -326,6 +332,7 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
         self.front.signal(signal.SIGTERM)
         while self.front.pid and time.monotonic() < deadline and not self.impatient():
             self.reap_workers()
+            self.spawn_workers()  # what waits behind one that died is still to be answered
             time.sleep(0.02)
         self.front.signal(signal.SIGKILL)
         for worker in list(self.WORKERS.values()):

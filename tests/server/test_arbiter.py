@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -9,8 +10,11 @@ import threading
 import time
 from pathlib import Path
 
+import httpx
 import pytest
+from gunicorn.errors import HaltServer
 
+from scoring_runtime.server.arbiter import ScoringArbiter
 from tests.serving import Server, alive, serving, until
 
 WORK = """
@@ -165,3 +169,71 @@ def test_recycling_under_load_does_not_pile_up_workers(tmp_path: Path, workers: 
 def ask_until(server: Server, ended: threading.Event) -> None:
     while not ended.is_set():
         server.post({})
+
+
+DYING = """
+import json, os, time
+def init():
+    pass
+def run(raw_data):
+    what = json.loads(raw_data)
+    time.sleep(what.get("for", 0))
+    if what.get("die"):
+        os._exit(1)
+    return 1
+"""
+
+
+def test_a_worker_that_dies_during_the_drain_is_replaced(tmp_path: Path) -> None:
+    with serving(DYING, tmp_path, SCORING_GRACEFUL_TIMEOUT="8") as server:
+        got: list[int] = []
+        bodies = [{"for": 1, "die": True}, {}, {}, {}]
+        threads = [threading.Thread(target=lambda b=b: got.append(status(server, b))) for b in bodies]
+        threads[0].start()
+        until(lambda: "scoring_requests_in_flight 1" in server.client.get("/metrics").text)
+        for thread in threads[1:]:
+            thread.start()
+        until(lambda: "scoring_queue_depth 3" in server.client.get("/metrics").text)
+        start = time.monotonic()
+        assert server.stop(signal.SIGTERM) == 0
+        assert time.monotonic() - start < 5
+        for thread in threads:
+            thread.join()
+        assert sorted(got) == [200, 200, 200, 502]
+
+
+def status(server: Server, body: object) -> int:
+    with httpx.Client(base_url=server.url, timeout=20, trust_env=False) as client:
+        return client.post("/score", json=body).status_code
+
+
+def test_a_script_that_broke_on_disk_does_not_prolong_the_drain(tmp_path: Path) -> None:
+    with serving(DYING, tmp_path, SCORING_GRACEFUL_TIMEOUT="2") as server:
+        thread = threading.Thread(target=status, args=(server, {"for": 0.5, "die": True}))
+        thread.start()
+        until(lambda: "scoring_requests_in_flight 1" in server.client.get("/metrics").text)
+        (tmp_path / "score.py").write_text("raise RuntimeError('broken')\n")
+        start = time.monotonic()
+        assert server.stop(signal.SIGTERM) == 0
+        assert time.monotonic() - start < 4
+        thread.join()
+
+
+class FrontOfNobody:
+    def spawn(self) -> None:
+        pass
+
+
+def test_only_deaths_of_the_front_that_follow_each_other_end_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    arbiter = ScoringArbiter.__new__(ScoringArbiter)
+    arbiter.front_deaths, arbiter.front, arbiter.log = [], FrontOfNobody(), logging.getLogger("azmlinfsrv")
+    for _ in range(20):
+        now[0] += 13
+        arbiter.respawn_front()
+    now[0] += 60
+    for _ in range(5):
+        arbiter.respawn_front()
+    with pytest.raises(HaltServer):
+        arbiter.respawn_front()
