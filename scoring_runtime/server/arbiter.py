@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -10,7 +11,9 @@ import socket
 import sys
 import threading
 import time
-from typing import Any
+from collections.abc import Iterable, Iterator
+from types import FrameType
+from typing import Any, NoReturn
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
@@ -28,6 +31,64 @@ __all__ = ["ScoringApplication", "ScoringArbiter"]
 logger = logging.getLogger("azmlinfsrv")
 
 
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+
+
+class UserCode:
+    """The script while it loads in the arbiter: what it starts finds signals as usual and gets nothing of the server's."""
+
+    def __init__(self, nursery: Nursery) -> None:
+        self.nursery = nursery
+        self.runs = False
+        self.handlers: dict[int, Any] = {}
+        os.register_at_fork(before=self.hold, after_in_parent=self.release, after_in_child=self.begin_child)
+
+    @contextlib.contextmanager
+    def running(self, end: Any, ignored: Iterable[int] = ()) -> Iterator[None]:
+        """`end` handles the signals that end a server."""
+        handlers = dict.fromkeys(ENDING, end) | dict.fromkeys(ignored, ignore)
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        self.handlers = {number: signal.getsignal(number) for number in HELD}
+        held = signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+        self.runs = True
+        try:
+            yield
+        finally:
+            self.runs = False
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def hold(self) -> None:
+        if self.runs:  # a child ends by SIGTERM, however early it comes
+            signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
+
+    def release(self) -> None:
+        if self.runs:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+
+    def begin_child(self) -> None:
+        if self.runs:
+            for number, handler in self.handlers.items():
+                if callable(handler) and signal.getsignal(number) == handler:
+                    signal.signal(number, signal.SIG_DFL)
+            self.nursery.let_go()
+            self.release()
+            self.runs = False
+
+
+def ignore(*_: Any) -> None:
+    """A handler, not SIG_IGN, which programs started by the script would inherit."""
+
+
+def leave(code: int) -> NoReturn:
+    """Past the script, which would be free to catch SystemExit."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(RuntimeError, OSError, ValueError):  # the signal may have come while it was writing
+            stream.flush()
+    os._exit(code)
+
+
 class ScoringApplication(BaseApplication):  # type: ignore[misc]
     """What gunicorn asks for: a configuration, and an application, which here is the loaded script."""
 
@@ -38,6 +99,7 @@ class ScoringApplication(BaseApplication):  # type: ignore[misc]
         self.listeners = listeners
         self.front = front
         self.nursery = nursery
+        self.user_code = UserCode(nursery)
         super().__init__()
 
     def load_config(self) -> None:
@@ -78,6 +140,7 @@ class ScoringApplication(BaseApplication):  # type: ignore[misc]
                 "Unset WORKER_PRELOAD if the script needs them.",
                 ", ".join(threads),
             )
+        gc.unfreeze()  # the version before, with its model
         gc.collect()
         gc.freeze()  # or the first collection in each worker would touch, and so copy, every object
         return loaded
@@ -85,11 +148,17 @@ class ScoringApplication(BaseApplication):  # type: ignore[misc]
     def wsgi(self) -> LoadedScript | None:
         if self.nursery.loaded is None:
             try:
-                self.load()
+                with self.user_code.running(self.end, ignored=HELD.difference(ENDING, [signal.SIGCHLD])):
+                    self.load()
             except ScriptError as error:
                 report(error, self.settings)
                 sys.exit(SCRIPT_FAILED)
         return self.nursery.loaded
+
+    def end(self, *_: Any) -> None:
+        """A signal during the first init(): there is nothing to drain."""
+        self.front.end()
+        leave(0)
 
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before another worker is tried when one failed to boot
@@ -219,7 +288,8 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
         if self.app.settings.worker_preload:
             forget_script(self.nursery.loaded)
             try:
-                self.app.load()
+                with self.app.user_code.running(self.end_reload):
+                    self.app.load()
             except ScoringRuntimeError as error:
                 report(error, self.app.settings)
                 self.log.error("Reload failed; the previous version goes on serving")
@@ -229,6 +299,21 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
         for worker in self.WORKERS.values():
             worker.outdated = True
         self.wakeup()
+
+    def end_reload(self, number: int, frame: FrameType | None) -> None:
+        """A signal during init(): the server drains and ends in the middle of it."""
+        self.app.user_code.runs = False
+        self.init_signals()
+        code: Any = 1
+        try:
+            if number == signal.SIGQUIT:
+                self.stop(False)
+            self.halt()
+        except SystemExit as end:  # a worker that was forked in the drain comes through here too
+            code = end.code
+        finally:
+            self.front.end()
+            leave(code)
 
     def reap_workers(self) -> None:
         """As gunicorn's, but a successor that fails to boot ends the reload, not the server."""
