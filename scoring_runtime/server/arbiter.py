@@ -35,7 +35,7 @@ ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
 class UserCode:
-    """The script while it loads in the arbiter: what it starts finds signals as usual and gets nothing of the server's."""
+    """The script while it loads in the arbiter: what it starts finds signals as usual, and nothing of ours."""
 
     def __init__(self, nursery: Nursery) -> None:
         self.nursery = nursery
