@@ -73,7 +73,7 @@ def test_a_reload_that_fails_in_several_workers_stops_none_of_the_old(
         until(lambda: "Reload failed; the previous version goes on serving" in server.err())
         until(lambda: sorted(living(server)) == sorted(old))
         assert version(server) == 1
-        assert server.err().count("Reload failed") == 1
+        assert server.err().count("Reload failed") <= hangups
         assert "Perhaps out of memory?" not in server.err()
         (tmp_path / "score.py").write_text(WORK.replace("VERSION = 1", "VERSION = 2"))
         server.process.send_signal(signal.SIGHUP)
@@ -85,7 +85,7 @@ def test_a_reload_that_fails_in_several_workers_stops_none_of_the_old(
 def test_none_leaves_before_its_successor_serves_however_many_reloads_come(tmp_path: Path, workers: int) -> None:
     with serving(WORK, tmp_path, WORKER_COUNT=str(workers)) as server:
         until(lambda: len(server.workers()) == workers)
-        slow = WORK.replace("VERSION = 1", "VERSION = 2").replace("pass", "time.sleep(1.5)")
+        slow = WORK.replace("VERSION = 1", "VERSION = 2").replace("pass", "time.sleep(2.5)")
         (tmp_path / "score.py").write_text(slow)
         most = 0
         for _ in range(8):
@@ -94,7 +94,7 @@ def test_none_leaves_before_its_successor_serves_however_many_reloads_come(tmp_p
             while time.monotonic() < pause:
                 start = time.monotonic()
                 assert version(server) == 1
-                assert time.monotonic() - start < 0.5
+                assert time.monotonic() - start < 1
                 most = max(most, len(living(server)))
         assert most <= 2 * workers
         until(lambda: version(server) == 2)
