@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -10,7 +11,9 @@ import socket
 import sys
 import threading
 import time
-from typing import Any
+from collections.abc import Iterable, Iterator
+from types import FrameType
+from typing import Any, NoReturn
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
@@ -28,6 +31,64 @@ __all__ = ["ScoringApplication", "ScoringArbiter"]
 logger = logging.getLogger("azmlinfsrv")
 
 
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+
+
+class UserCode:
+    """The script while it loads in the arbiter: what it starts finds signals as usual, and nothing of ours."""
+
+    def __init__(self, nursery: Nursery) -> None:
+        self.nursery = nursery
+        self.runs = False
+        self.handlers: dict[int, Any] = {}
+        os.register_at_fork(before=self.hold, after_in_parent=self.release, after_in_child=self.begin_child)
+
+    @contextlib.contextmanager
+    def running(self, end: Any, ignored: Iterable[int] = ()) -> Iterator[None]:
+        """`end` handles the signals that end a server."""
+        handlers = dict.fromkeys(ENDING, end) | dict.fromkeys(ignored, ignore)
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        self.handlers = {number: signal.getsignal(number) for number in HELD}
+        held = signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+        self.runs = True
+        try:
+            yield
+        finally:
+            self.runs = False
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def hold(self) -> None:
+        if self.runs:  # a child ends by SIGTERM, however early it comes
+            signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
+
+    def release(self) -> None:
+        if self.runs:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+
+    def begin_child(self) -> None:
+        if self.runs:
+            for number, handler in self.handlers.items():
+                if callable(handler) and signal.getsignal(number) == handler:
+                    signal.signal(number, signal.SIG_DFL)
+            self.nursery.let_go()
+            self.release()
+            self.runs = False
+
+
+def ignore(*_: Any) -> None:
+    """A handler, not SIG_IGN, which programs started by the script would inherit."""
+
+
+def leave(code: int) -> NoReturn:
+    """Past the script, which would be free to catch SystemExit."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(RuntimeError, OSError, ValueError):  # the signal may have come while it was writing
+            stream.flush()
+    os._exit(code)
+
+
 class ScoringApplication(BaseApplication):  # type: ignore[misc]
     """What gunicorn asks for: a configuration, and an application, which here is the loaded script."""
 
@@ -38,6 +99,7 @@ class ScoringApplication(BaseApplication):  # type: ignore[misc]
         self.listeners = listeners
         self.front = front
         self.nursery = nursery
+        self.user_code = UserCode(nursery)
         super().__init__()
 
     def load_config(self) -> None:
@@ -78,6 +140,7 @@ class ScoringApplication(BaseApplication):  # type: ignore[misc]
                 "Unset WORKER_PRELOAD if the script needs them.",
                 ", ".join(threads),
             )
+        gc.unfreeze()  # the version before, with its model
         gc.collect()
         gc.freeze()  # or the first collection in each worker would touch, and so copy, every object
         return loaded
@@ -85,13 +148,20 @@ class ScoringApplication(BaseApplication):  # type: ignore[misc]
     def wsgi(self) -> LoadedScript | None:
         if self.nursery.loaded is None:
             try:
-                self.load()
+                with self.user_code.running(self.end, ignored=HELD.difference(ENDING, [signal.SIGCHLD])):
+                    self.load()
             except ScriptError as error:
                 report(error, self.settings)
                 sys.exit(SCRIPT_FAILED)
         return self.nursery.loaded
 
+    def end(self, *_: Any) -> None:
+        """A signal during the first init(): there is nothing to drain."""
+        self.front.end()
+        leave(0)
 
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before another worker is tried when one failed to boot
 HONOURED = {"workers", "timeout", "graceful_timeout", "pidfile", "proc_name"}
 
 
@@ -106,7 +176,9 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
         self.LISTENERS = [Listener(s) for s in app.listeners]
         self.WORKERS = {worker.pid: worker for worker in workers}
         self.stopping = self.hurried = False
-        self.front_failures = 0
+        self.front_deaths: list[float] = []
+        self.pause = 0.0
+        self.retry_at = 0.0
         super().__init__(app)
 
     def init_signals(self) -> None:
@@ -116,6 +188,8 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
     # workers
 
     def spawn_worker(self) -> int:
+        if time.monotonic() < self.retry_at:
+            return 0
         try:
             worker = self.nursery.spawn()
         except RuntimeError as error:
@@ -143,10 +217,16 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
         except ProcessLookupError:
             pass
 
+    def serves(self, worker: WorkerHandle) -> bool:
+        """A worker that has reached its limit goes on serving; a dead one's region may be another's by now."""
+        state = self.table.state(worker.region)
+        return state in (wire.SERVING, wire.LEAVING) and self.table.pid(worker.region) == worker.pid
+
     def lasting(self) -> list[WorkerHandle]:
-        """The workers that count: a successor does not, as long as its predecessor is there."""
-        successors = {w.successor for w in self.WORKERS.values() if w.successor}
-        return [w for w in self.WORKERS.values() if w.pid not in successors]
+        """The workers that count: a successor does not, as long as its predecessor is there and not on its way out."""
+        staying = [w for w in self.WORKERS.values() if not w.dismissed]
+        successors = {w.successor for w in staying}
+        return [w for w in staying if w.pid not in successors]
 
     def manage_workers(self) -> None:
         if self.stopping:
@@ -154,27 +234,53 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
         self.reap_workers()  # one may have died before the arbiter listened for signals
         if not self.front_alive():
             self.respawn_front()
+        if any(self.serves(w) and w.born >= self.retry_at for w in self.WORKERS.values()):
+            self.pause = 0.0
         self.spawn_workers()
-        for worker in sorted(self.lasting(), key=lambda w: w.age)[: max(0, len(self.lasting()) - self.num_workers)]:
+        lasting = sorted(self.lasting(), key=lambda w: (self.serves(w), w.age))
+        for worker in lasting[: max(0, len(lasting) - self.num_workers)]:
             self.retire(worker)
         for worker in list(self.WORKERS.values()):
-            if worker.retiring or self.table.state(worker.region) == wire.LEAVING:
+            if worker.outdated or self.table.state(worker.region) == wire.LEAVING:
                 self.replace(worker)
 
     def replace(self, worker: WorkerHandle) -> None:
         """First a successor that serves, then the goodbye."""
-        worker.retiring = True
+        if worker.dismissed:
+            return
         successor = self.WORKERS.get(worker.successor)
-        if successor is None:
+        if successor is not None:
+            if self.serves(successor):
+                self.retire(worker)
+        elif self.crowd() < 2 * self.num_workers:
             worker.successor = self.spawn_worker()
-        elif self.table.state(successor.region) == wire.SERVING:
-            self.retire(worker)
+
+    def crowd(self) -> int:
+        """The workers that take room, and those on their way out for as long as that may take."""
+        since = time.monotonic() - self.cfg.graceful_timeout
+        return sum(1 for w in self.WORKERS.values() if not w.dismissed or w.dismissed > since)
 
     def retire(self, worker: WorkerHandle) -> None:
-        if not worker.dismissed:  # a second signal could hit an interpreter that is already on its way out
-            worker.dismissed = True
+        if not self.serves(worker):
+            self.abandon(worker)
+        elif not worker.dismissed:  # a second signal could hit an interpreter that is already on its way out
+            worker.dismissed = time.monotonic()
             self.kill_worker(worker.pid, signal.SIGTERM)
         self.channel.wake(len(self.WORKERS))
+
+    def abandon(self, worker: WorkerHandle) -> None:
+        """It is not to serve any more, and does not yet."""
+        worker.abandoned = True
+        worker.dismissed = time.monotonic()
+        self.kill_worker(worker.pid, signal.SIGKILL)
+
+    def abandon_successors(self) -> None:
+        """Those that still boot; one that serves stays."""
+        for worker in self.WORKERS.values():
+            successor = self.WORKERS.get(worker.successor)
+            if successor is not None and not self.serves(successor):
+                self.abandon(successor)
+                worker.successor = 0
 
     def reload(self) -> None:
         """SIGHUP: every worker gets a successor with the code and model of now; none leaves before that one serves."""
@@ -182,15 +288,32 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
         if self.app.settings.worker_preload:
             forget_script(self.nursery.loaded)
             try:
-                self.app.load()
+                with self.app.user_code.running(self.end_reload):
+                    self.app.load()
             except ScoringRuntimeError as error:
                 report(error, self.app.settings)
                 self.log.error("Reload failed; the previous version goes on serving")
                 return
-        for worker in self.lasting():
-            worker.retiring = True
-            worker.successor = 0
+        self.pause = self.retry_at = 0.0
+        self.abandon_successors()
+        for worker in self.WORKERS.values():
+            worker.outdated = True
         self.wakeup()
+
+    def end_reload(self, number: int, frame: FrameType | None) -> None:
+        """A signal during init(): the server drains and ends in the middle of it."""
+        self.app.user_code.runs = False
+        self.init_signals()
+        code: Any = 1
+        try:
+            if number == signal.SIGQUIT:
+                self.stop(False)
+            self.halt()
+        except SystemExit as end:  # a worker that was forked in the drain comes through here too
+            code = end.code
+        finally:
+            self.front.end()
+            leave(code)
 
     def reap_workers(self) -> None:
         """As gunicorn's, but a successor that fails to boot ends the reload, not the server."""
@@ -209,30 +332,50 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
                 self.bury(worker, pid, status)
 
     def bury(self, worker: WorkerHandle, pid: int, status: int) -> None:
-        if self.table.state(worker.region) == wire.BOOTING:
+        booted = True
+        state = self.table.state(worker.region)
+        if state == wire.EMPTY or any(w.region == worker.region for w in self.WORKERS.values()):
+            pass  # the front saw it first and has cleared the region, which another worker may have by now
+        elif state == wire.BOOTING:
+            booted = False
             self.table.clear(worker.region)
         else:  # the front still has to read what ran there; it clears the region
             self.table.occupy(worker.region, pid, wire.DEAD)
+        if worker.abandoned:
+            return
+        code = os.WEXITSTATUS(status)
         if os.WIFSIGNALED(status):
             name = signal_name(os.WTERMSIG(status))
             hint = " Perhaps out of memory?" if name == "SIGKILL" else ""
             self.log.error("Worker (pid:%s) was sent %s!%s", pid, name, hint)
-        elif code := os.WEXITSTATUS(status):
+        elif code:
             self.log.error("Worker (pid:%s) exited with code %s.", pid, code)
-            if code == SCRIPT_FAILED:
-                self.boot_failed(pid)
+        if not booted:
+            self.pause_after(worker)
+            if code == SCRIPT_FAILED and not self.stopping:
+                self.boot_failed(worker)
+        elif not self.serving():
+            self.retry_at = 0.0  # whatever comes of it, waiting would not be better
 
-    def boot_failed(self, pid: int) -> None:
-        predecessor = next((w for w in self.WORKERS.values() if w.successor == pid), None)
-        if predecessor is None:
-            if self.stopping:
-                return
+    def serving(self) -> bool:
+        return any(self.serves(w) for w in self.WORKERS.values())
+
+    def pause_after(self, worker: WorkerHandle) -> None:
+        """Longer each time; workers that failed side by side are one time."""
+        if worker.born >= self.retry_at:
+            self.pause = min(LONGEST_PAUSE, 2 * self.pause or FIRST_PAUSE)
+            self.retry_at = time.monotonic() + self.pause
+
+    def boot_failed(self, worker: WorkerHandle) -> None:
+        if not self.serving():
             raise HaltServer("Worker failed to boot.", self.WORKER_BOOT_ERROR)
+        if worker.outdated or not any(w.outdated for w in self.WORKERS.values() if not w.dismissed):
+            self.log.error("Worker failed to boot; the others go on serving, and the next one starts in a moment")
+            return
         self.log.error("Reload failed; the previous version goes on serving")
-        for worker in self.WORKERS.values():
-            if worker.retiring and self.table.state(worker.region) == wire.SERVING:
-                worker.retiring = worker.dismissed = False
-                worker.successor = 0
+        self.abandon_successors()
+        for other in self.WORKERS.values():
+            other.outdated = False
 
     # the front
 
@@ -240,8 +383,9 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
         return self.front.pid != 0
 
     def respawn_front(self) -> None:
-        self.front_failures += 1
-        if self.front_failures > 5:
+        now = time.monotonic()
+        self.front_deaths = [*(t for t in self.front_deaths if now - t < 60), now]
+        if len(self.front_deaths) > 5:
             raise HaltServer("The front process keeps failing.", self.WORKER_BOOT_ERROR)
         self.log.error("The front process is gone; starting another one")
         self.front.spawn()
@@ -257,6 +401,11 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
     def handle_usr2(self) -> None:
         self.log.warning("SIGUSR2: a second server cannot take over this one's port; send SIGHUP to reload")
 
+    def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
+        if exit_status:
+            self.num_workers = 0  # where none can be had, none is to be replaced during the drain
+        super().halt(reason, exit_status)
+
     def stop(self, graceful: bool = True) -> None:
         """The front drains first, while the workers still work for it; then they go."""
         if self.stopping:
@@ -268,13 +417,11 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
         self.front.signal(signal.SIGTERM)
         while self.front.pid and time.monotonic() < deadline and not self.impatient():
             self.reap_workers()
+            self.spawn_workers()  # what waits behind one that died is still to be answered
             time.sleep(0.02)
         self.front.signal(signal.SIGKILL)
         for worker in list(self.WORKERS.values()):
-            if self.table.state(worker.region) == wire.BOOTING:
-                self.kill_worker(worker.pid, signal.SIGKILL)
-            else:
-                self.retire(worker)
+            self.retire(worker)
         deadline = max(deadline, time.monotonic() + 0.5)
         while self.WORKERS and time.monotonic() < deadline and not self.impatient():
             self.channel.wake(len(self.WORKERS))

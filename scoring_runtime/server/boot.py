@@ -73,8 +73,9 @@ class WorkerHandle:
         self.age = age
         self.born = time.monotonic()
         self.aborted = False
-        self.retiring = False
-        self.dismissed = False
+        self.outdated = False  # since a SIGHUP
+        self.dismissed = 0.0  # when
+        self.abandoned = False  # dismissed before it served
         self.successor = 0
 
 
@@ -109,9 +110,7 @@ class Nursery:
         pid = os.fork()
         if pid:
             return WorkerHandle(pid, region, self.count)
-        for one in self.not_for_workers:  # only the front accepts, and no worker may hold the port open or see a key
-            one.close()
-        os.close(self.lifeline())  # nor keep the front alive when the arbiter is gone
+        self.let_go()
         from scoring_runtime.server.worker import WorkerProcess
 
         try:
@@ -120,6 +119,12 @@ class Nursery:
             logger.exception("The worker process failed")
             sys.exit(1)
         sys.exit(0)
+
+    def let_go(self) -> None:
+        """In a child: only the front accepts, and nobody else may hold the port open or see a key."""
+        for one in self.not_for_workers:
+            one.close()
+        os.close(self.lifeline())  # nor keep the front alive when the arbiter is gone
 
 
 class FrontProcess:
