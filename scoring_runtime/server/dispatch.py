@@ -328,6 +328,8 @@ class Dispatcher:
         self.readable()  # what it said last
         self.workers.pop(worker.pid, None)
         self.watch.death_at = time.monotonic()
+        if self.table.pid(worker.region) != worker.pid:  # another one has its place by now
+            return
         for slot in range(self.table.slots):
             call = self.flying.pop(self.table.row(worker.region, slot)[0], None)
             if call is not None:
