@@ -1,11 +1,14 @@
-"""A log that nobody reads stops neither the front nor the arbiter; when somebody reads again, nothing is missing."""
+"""What the host is short of stops nobody: readers of the log (nothing is missing when one is back), and open files."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
+import resource
 import signal
+import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -128,3 +131,33 @@ def test_sigterm_ends_it_with_0(server: Stalled) -> None:
     assert server.stop() == 0
 
     assert time.monotonic() - start < 4 + 2
+
+
+LIMIT_SCRIPT = """
+import resource
+def init(): pass
+def run(raw_data):
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+"""
+REQUEST = b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 1000, reason="the hard limit is low too")
+def test_more_connections_than_the_soft_limit_are_answered_and_scripts_keep_it(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nulimit -Sn 256\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    (tmp_path / "score.py").write_text(LIMIT_SCRIPT)
+    server = Server(tmp_path / "score.py", folder=tmp_path, python=python)
+    with contextlib.ExitStack() as stack:
+        stack.callback(server.end)
+        server.wait_ready()
+        address = ("127.0.0.1", server.port)
+
+        clients = [stack.enter_context(socket.create_connection(address, timeout=10)) for _ in range(600)]
+        for client in clients:
+            client.sendall(REQUEST)
+        answers = [client.recv(4096) for client in clients]
+
+    assert {answer[:12] for answer in answers} == {b"HTTP/1.1 200"}
+    assert {answer.rpartition(b"\r\n\r\n")[2] for answer in answers} == {b"256"}
