@@ -67,7 +67,10 @@ class PatientHandler(logging.StreamHandler[Any]):
             super().emit(record)
             return
         try:
+            behind = outlet.pending
             outlet.put([self.format(record) + self.terminator])
+            if not behind:  # with WORKER_PRELOAD a script may crash this process with its next step
+                drain(CRASH_SECONDS, [outlet])
         except Exception:  # as every handler does it
             self.handleError(record)
 
@@ -149,6 +152,7 @@ LEAST_BYTES, MOST_BYTES = 4096, 65536  # in one write
 SLOW_SECONDS = 0.05
 STALL_SECONDS = 1.0
 LAST_SECONDS = 0.2
+CRASH_SECONDS = 0.02
 
 
 class Outlet:
@@ -283,7 +287,7 @@ def drain(timeout: float, some: list[Outlet]) -> None:
         moved_at = max(start + LAST_SECONDS - STALL_SECONDS, *(outlet.moved_at for outlet in waiting))
         if now - start > timeout or now - moved_at > STALL_SECONDS:
             return
-        time.sleep(0.002)
+        time.sleep(0.0005)
 
 
 @atexit.register

@@ -182,6 +182,17 @@ def test_a_worker_writes_at_once(pipe: int) -> None:
     assert b"azmlinfsrv - from a worker\n" in os.read(pipe, 4096)
 
 
+def test_a_crash_loses_no_last_words_where_somebody_reads(pipe: int, restored: None) -> None:
+    pid = os.fork()
+    if not pid:
+        logs.set_up(Settings.load({}, {}))
+        logging.getLogger("azmlinfsrv").info("last words")
+        os._exit(0)
+
+    assert os.waitpid(pid, 0)[1] == 0
+    assert b"last words" in os.read(pipe, 4096)
+
+
 def test_a_child_that_sets_up_logging_has_a_thread_of_its_own(pipe: int, restored: None) -> None:
     logs.set_up(Settings.load({}, {}))
     for _ in range(100):
