@@ -57,10 +57,22 @@ def run_front(
 ) -> None:
     """The whole life of the front process."""
     logs.set_up(settings)
+    raise_file_limit()
     front = FrontServer(settings, channel, table, vault, plain_log=logs.find_logging_json(settings) is None)
     front.secured.warn()
     uvloop.run(front.serve(listeners, lifeline))
     front.access_log.close()
+
+
+def raise_file_limit() -> None:
+    """Each connection is a descriptor. In this process only: what scripts start may still use select()."""
+    import resource
+
+    try:
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError):
+        pass  # as many as it is, then
 
 
 class FrontServer:

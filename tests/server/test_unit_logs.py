@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +19,7 @@ import pytest
 from scoring_runtime.errors import SettingsError
 from scoring_runtime.server import logs
 from scoring_runtime.settings import Settings
+from tests.serving import until
 
 LINE = (0.25, "POST", "/score", 200, 1.5, 2, 2, "127.0.0.1", "1.1", "-", "agent")
 
@@ -44,22 +50,165 @@ def test_every_line_is_written_before_close_returns(
     )
 
 
-def test_lines_beyond_the_limit_are_counted_and_said(
-    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(logs, "PENDING_LINES", 5)
-    monkeypatch.setattr(logging.getLogger("azmlinfsrv"), "propagate", True)
+@pytest.fixture
+def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The end to read of what is stdout now: 4 KiB, and then writing waits."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    monkeypatch.setattr(logs, "outlets", {})
+    with os.fdopen(writer, "w") as stream:
+        monkeypatch.setattr(logs, "sys", SimpleNamespace(stdout=stream, stderr=stream))
+        yield reader
+        os.set_blocking(reader, False)
+        for outlet in logs.outlets.values():
+            until(lambda outlet=outlet: (read(reader) or True) and not outlet.pending)
+    os.close(reader)
+
+
+def read(fd: int) -> str:
+    try:
+        return os.read(fd, 4096).decode()
+    except BlockingIOError:
+        return ""
+
+
+def test_lines_beyond_the_limit_are_counted_and_said(pipe: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "PENDING_LINES", 100)
     log = logs.AccessLog(plain=True)
-    log.pending = 6
-    for _ in range(3):
+
+    for _ in range(203):
         log.add(LINE)
+        log.flush()
+    text = ""
+    while "were dropped" not in text:
+        text += read(pipe)
+    while "gunicorn.access" not in text or log.outlet.pending:
+        text += read(pipe)
+
+    assert f"azmlinfsrv - {log.outlet.dropped} log lines were dropped" in text
+    assert log.outlet.accepted + log.outlet.dropped == 203
+
+
+def test_close_waits_a_second_for_a_reader_who_is_not_there(pipe: int) -> None:
+    log = logs.AccessLog(plain=True)
+    for _ in range(100):
+        log.add(LINE)
+    start = time.monotonic()
+
+    log.close()
+
+    assert 0.9 < time.monotonic() - start < 2
+
+
+def test_close_waits_no_second_time(pipe: int) -> None:
+    log = logs.AccessLog(plain=True)
+    for _ in range(100):
+        log.add(LINE)
+    log.close()
+    start = time.monotonic()
+
+    log.close()
+
+    assert time.monotonic() - start < 0.9
+
+
+def test_a_slow_reader_gets_everything(pipe: int) -> None:
+    log = logs.AccessLog(plain=True)
+    for _ in range(1500):
+        log.add(LINE)
+    os.set_blocking(pipe, False)
+    closing = threading.Thread(target=log.close)
+    text = ""
+
+    closing.start()
+    while closing.is_alive():
+        text += read(pipe)
+        time.sleep(0.03)
+    text += read(pipe)
+
+    assert text.count("\n") == 3000
+
+
+def test_lines_of_one_stream_stay_in_order(pipe: int, restored: None) -> None:
+    logs.set_up(Settings.load({}, {}))
+    log = logs.AccessLog(plain=True)
+
+    for n in range(5):
+        logging.getLogger("azmlinfsrv").warning("line %s", n)
+        log.add(LINE)
+        log.flush()
+    log.close()
+
+    found = [line.rpartition("- ")[2].split()[0] for line in os.read(pipe, 65536).decode().splitlines()]
+    assert [word for word in found if word in ("line", "POST")] == ["line", "POST"] * 5
+
+
+def test_a_thread_starts_with_the_first_line_and_is_none_of_the_scripts(pipe: int) -> None:
+    before = threading.enumerate()
+    log = logs.AccessLog(plain=True)
+
     log.flush()
-    assert (log.dropped, log.lines) == (3, [])
-    log.pending = 0
+
+    assert not log.outlet.started
     log.add(LINE)
     log.close()
-    assert "3 access log lines were dropped" in caplog.text
-    assert capfd.readouterr().out.count("gunicorn.access") == 1
+    assert (log.outlet.started, threading.enumerate()) == (True, before)
+
+
+def test_where_no_thread_can_be_started_lines_are_written_all_the_same(
+    pipe: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("_thread.start_new_thread", refuse)
+    log = logs.AccessLog(plain=True)
+
+    log.add(LINE)
+    log.flush()
+
+    assert os.read(pipe, 4096).count(b"\n") == 2
+
+
+def test_a_worker_writes_at_once(pipe: int) -> None:
+    handler = logs.handler(logs.sys.stdout)
+    record = logging.LogRecord("azmlinfsrv", logging.INFO, "", 0, "from %s", ("a worker",), None)
+    pid = os.fork()
+    if not pid:
+        handler.emit(record)
+        os._exit(len(logs.outlets))
+
+    assert os.waitpid(pid, 0)[1] == 0
+    assert b"azmlinfsrv - from a worker\n" in os.read(pipe, 4096)
+
+
+def test_a_crash_loses_no_last_words_where_somebody_reads(pipe: int, restored: None) -> None:
+    pid = os.fork()
+    if not pid:
+        logs.set_up(Settings.load({}, {}))
+        logging.getLogger("azmlinfsrv").info("last words")
+        os._exit(0)
+
+    assert os.waitpid(pid, 0)[1] == 0
+    assert b"last words" in os.read(pipe, 4096)
+
+
+def test_a_child_that_sets_up_logging_has_a_thread_of_its_own(pipe: int, restored: None) -> None:
+    logs.set_up(Settings.load({}, {}))
+    for _ in range(100):
+        logging.getLogger("azmlinfsrv").info("x" * 80)  # the thread is in the middle of it
+    pid = os.fork()
+    if not pid:
+        logs.set_up(Settings.load({}, {}))
+        logging.getLogger("azmlinfsrv").info("from the new front")
+        logs.drain_all()
+        os._exit(0)
+    text = ""
+
+    while "from the new front" not in text:
+        text += read(pipe)
+
+    assert os.waitpid(pid, 0)[1] == 0
 
 
 def test_with_a_logging_json_lines_are_records(caplog: pytest.LogCaptureFixture, monkeypatch: Any) -> None:
@@ -85,7 +234,7 @@ def test_a_reader_that_is_gone_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> 
         log.flush()
         log.add(LINE)
         log.close()
-        assert (log.thread.is_alive(), log.pending) == (False, 0)
+        assert log.outlet.pending == 0
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"version": 2}', "\x00"])
@@ -120,7 +269,6 @@ def test_print_is_a_record_unless_it_goes_elsewhere(
     caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import builtins
-    import sys
 
     monkeypatch.setattr(builtins, "print", builtins.print)
     monkeypatch.setattr(logging.getLogger("azmlinfsrv"), "propagate", True)
