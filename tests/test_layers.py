@@ -70,6 +70,7 @@ NEVER: dict[str, set[str]] = {"batch": {"starlette", "gunicorn", "uvicorn"}, "de
 # Modules that only these import. The front runs no user code; the workers know no sockets; gunicorn comes last.
 ONLY: dict[str, set[str]] = {
     "server.arbiter": {"server.boot"},
+    "server.user_code": {"server.arbiter"},
     "server.front": {"server.boot"},
     "server.worker": {"server.boot", "server.arbiter"},
     "server.boot": {"cli.serve", "server.arbiter", "server.front", "server.worker"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import logging
 import os
@@ -11,9 +10,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
@@ -22,6 +20,7 @@ from gunicorn.errors import HaltServer
 from scoring_runtime.errors import ScoringRuntimeError, ScriptError
 from scoring_runtime.server import logs, wire
 from scoring_runtime.server.boot import HELD, FrontProcess, Nursery, WorkerHandle
+from scoring_runtime.server.user_code import ENDING, UserCode, leave
 from scoring_runtime.server.worker import SCRIPT_FAILED, LoadedScript, load, report
 from scoring_runtime.settings import Settings
 from scoring_runtime.signals import signal_name
@@ -29,64 +28,6 @@ from scoring_runtime.signals import signal_name
 __all__ = ["ScoringApplication", "ScoringArbiter"]
 
 logger = logging.getLogger("azmlinfsrv")
-
-
-ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-
-
-class UserCode:
-    """The script while it loads in the arbiter: what it starts finds signals as usual, and nothing of ours."""
-
-    def __init__(self, nursery: Nursery) -> None:
-        self.nursery = nursery
-        self.runs = False
-        self.handlers: dict[int, Any] = {}
-        os.register_at_fork(before=self.hold, after_in_parent=self.release, after_in_child=self.begin_child)
-
-    @contextlib.contextmanager
-    def running(self, end: Any, ignored: Iterable[int] = ()) -> Iterator[None]:
-        """`end` handles the signals that end a server."""
-        handlers = dict.fromkeys(ENDING, end) | dict.fromkeys(ignored, ignore)
-        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-        self.handlers = {number: signal.getsignal(number) for number in HELD}
-        held = signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
-        self.runs = True
-        try:
-            yield
-        finally:
-            self.runs = False
-            signal.pthread_sigmask(signal.SIG_SETMASK, held)
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def hold(self) -> None:
-        if self.runs:  # a child ends by SIGTERM, however early it comes
-            signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
-
-    def release(self) -> None:
-        if self.runs:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
-
-    def begin_child(self) -> None:
-        if self.runs:
-            for number, handler in self.handlers.items():
-                if callable(handler) and signal.getsignal(number) == handler:
-                    signal.signal(number, signal.SIG_DFL)
-            self.nursery.let_go()
-            self.release()
-            self.runs = False
-
-
-def ignore(*_: Any) -> None:
-    """A handler, not SIG_IGN, which programs started by the script would inherit."""
-
-
-def leave(code: int) -> NoReturn:
-    """Past the script, which would be free to catch SystemExit."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(RuntimeError, OSError, ValueError):  # the signal may have come while it was writing
-            stream.flush()
-    os._exit(code)
 
 
 class ScoringApplication(BaseApplication):  # type: ignore[misc]
