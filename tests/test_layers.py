@@ -73,7 +73,7 @@ ONLY: dict[str, set[str]] = {
     "server.user_code": {"server.arbiter"},
     "server.front": {"server.boot"},
     "server.worker": {"server.boot", "server.arbiter"},
-    "server.boot": {"cli.serve", "server.arbiter", "server.front", "server.worker"},
+    "server.boot": {"cli.serve", "server.arbiter", "server.front", "server.user_code", "server.worker"},
     "server.routes": {"server.front"},
     "server.protocol": {"server.front"},
     "server.connection": {"server.protocol"},
