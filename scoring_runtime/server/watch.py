@@ -97,7 +97,7 @@ class Watch:
                 kill(worker.pid, signal.SIGKILL)
         elif now - call.timed_out_at >= self.grace_seconds:
             logger.error(
-                "run() in the worker with pid %s goes on %.0f s after its end was due; it is replaced. It is here:",
+                "run() in the worker with pid %s goes on %.0f s past its end; the worker is replaced. It is here:",
                 *(worker.pid, now - call.timed_out_at),
             )
             kill(worker.pid, signal.SIGRTMIN + wire.WHERE_SIGNAL_OFFSET)
