@@ -99,7 +99,7 @@ class Nursery:
         self.loaded: LoadedScript | None = None  # with WORKER_PRELOAD
 
     def spawn(self) -> WorkerHandle:
-        """A new worker; in its own process this does not return. Raises RuntimeError when the slot table is full."""
+        """A new worker; in its own process this does not return. Raises RuntimeError when there can be none."""
         region = self.table.free_region()
         if region is None:
             raise RuntimeError(f"{self.table.regions} workers are the most")
@@ -107,7 +107,11 @@ class Nursery:
         self.count += 1
         sys.stdout.flush()
         sys.stderr.flush()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self.table.clear(region)
+            raise RuntimeError(f"the system refuses a process ({error.strerror})") from error
         if pid:
             return WorkerHandle(pid, region, self.count)
         self.let_go()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -10,12 +11,15 @@ import socket
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
 from gunicorn.errors import HaltServer
 
+from scoring_runtime.server import wire
 from scoring_runtime.server.arbiter import ScoringArbiter
+from scoring_runtime.server.boot import Nursery
 from tests.serving import Server, alive, serving, until
 
 WORK = """
@@ -348,3 +352,15 @@ def test_what_a_preloaded_script_forks_does_not_hold_the_port(tmp_path: Path, ha
         server.process.wait()
         until(lambda: refused(server.port))
         assert alive(child)
+
+
+def test_a_process_that_the_system_refuses_costs_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    table = wire.SlotTable(regions=1, slots=1)
+    nursery = Nursery(SimpleNamespace(), (), SimpleNamespace(), table, lambda: -1)  # type: ignore[arg-type]
+    monkeypatch.setattr(os, "fork", refuse)
+    with pytest.raises(RuntimeError, match="refuses a process"):
+        nursery.spawn()
+    assert table.free_region() == 0
