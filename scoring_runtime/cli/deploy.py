@@ -218,12 +218,8 @@ def write_plan(plan: Plan, folder: str, host: str) -> list[str]:
         expected = "a service whose host takes files: aci, aks or iot"
         raise ConfigError("--files", host, expected, "Name its deployment configuration: --dc FILE")
     paths = {os.path.join(folder, name): text for name, text in plan.files.items()}
-    before = os.umask(0o077)
-    try:
-        make_folder(folder)
-        write_files({path: [text.encode()] for path, text in paths.items()})
-    finally:
-        os.umask(before)
+    make_folder(folder, private=True)
+    write_files({path: [text.encode()] for path, text in paths.items()}, private=True)
     return list(paths)
 
 

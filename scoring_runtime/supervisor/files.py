@@ -64,11 +64,7 @@ def is_held(folder: str) -> bool:
 
 def write_private(path: str, text: str) -> None:
     """As write_file(), readable by the owner only from its first byte on."""
-    before = os.umask(0o077)
-    try:
-        write_file(path, text.encode())
-    finally:
-        os.umask(before)
+    write_file(path, text.encode(), private=True)
 
 
 def read(path: str) -> dict[str, Any]:

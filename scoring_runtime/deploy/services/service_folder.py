@@ -99,13 +99,9 @@ class ServiceFolder:
 
     def write(self, service: Service) -> None:
         """The document of one revision, and the secrets of all: other ones wait until that revision is the current."""
-        before = os.umask(0o077)
-        try:
-            make_folder(self.folder)
-            for name in ("revisions", "logs", "run", "app", "keys"):
-                make_folder(self.path(name))
-        finally:
-            os.umask(before)
+        make_folder(self.folder, private=True)
+        for name in ("revisions", "logs", "run", "app", "keys"):
+            make_folder(self.path(name), private=True)
         os.chmod(self.folder, 0o700)
         if service.secrets != self.secrets() and self.history():
             document = {"revision": service.revision, "secrets": asdict(service.secrets)}
@@ -188,12 +184,8 @@ class ServiceFolder:
 
         Those who only look settle what has ended: that takes a moment, and is waited for.
         """
-        before = os.umask(0o077)
-        try:
-            make_folder(self.folder)
-            descriptor = os.open(self.path("lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        finally:
-            os.umask(before)
+        make_folder(self.folder, private=True)
+        descriptor = os.open(self.path("lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             patient_until = time.monotonic() + (0.0 if operation == SETTLE else PATIENCE_SECONDS)
             while not locked(descriptor):
