@@ -66,7 +66,17 @@ def served(podman: Podman, name: str) -> Iterator[PodmanService]:
 def build_image(podman: Podman, rootfs: Path, folder: Path) -> None:
     """With the wheels for Debian's Python 3.11, whatever Python runs this."""
     podman.run("import", str(rootfs), "localhost/scoring-base:1")
-    wheels = ["--python-version", "3.11", "--only-binary", ":all:", "--target", str(folder / "deps")]
+    # Copies, made readable for all: files in uv's cache keep the modes that they once had.
+    wheels = [
+        "--python-version",
+        "3.11",
+        "--only-binary",
+        ":all:",
+        "--link-mode",
+        "copy",
+        "--target",
+        str(folder / "deps"),
+    ]
     install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", *wheels]
     subprocess.run(
         [*install, "-c", str(ROOT / "constraints.txt"), "-r", str(ROOT / "pyproject.toml")],
@@ -78,4 +88,5 @@ def build_image(podman: Podman, rootfs: Path, folder: Path) -> None:
     shutil.copytree(ROOT / "scoring_runtime", folder / "scoring_runtime", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "score.py").write_text(SCRIPT)
     (folder / "Containerfile").write_text(CONTAINERFILE)
+    subprocess.run(["chmod", "-R", "a+rX", str(folder)], check=True)
     podman.run("build", "--quiet", "--tag", IMAGE, "--network", "none", str(folder))
