@@ -24,6 +24,8 @@ __all__ = ["HELD", "FrontProcess", "Nursery", "WorkerHandle", "run"]
 
 logger = logging.getLogger("azmlinfsrv")
 
+BOOT_SECONDS = 0.3
+
 
 def run(settings: Settings, listeners: list[socket.socket], vault: Vault) -> NoReturn:
     """Serve until told to stop; ends the process with its exit code."""
@@ -49,6 +51,7 @@ def run(settings: Settings, listeners: list[socket.socket], vault: Vault) -> NoR
     logs.set_up(settings)
     nursery = Nursery(settings, [*listeners, vault], channel, table, lambda: front.lifeline)
     workers = [] if settings.worker_preload else [nursery.spawn() for _ in range(settings.worker_count)]
+    let_boot(table, workers)
     from scoring_runtime.server.arbiter import ScoringApplication, ScoringArbiter
 
     try:
@@ -56,6 +59,15 @@ def run(settings: Settings, listeners: list[socket.socket], vault: Vault) -> NoR
     finally:
         front.end()
     sys.exit(0)
+
+
+def let_boot(table: wire.SlotTable, workers: Sequence[WorkerHandle]) -> None:
+    """Leave the processors to front and workers for a moment, unless a signal waits: of an end, or of a child's."""
+    end = time.monotonic() + BOOT_SECONDS
+    while time.monotonic() < end and not signal.sigpending():
+        if all(table.state(worker.region) != wire.BOOTING for worker in workers):
+            return
+        time.sleep(0.005)
 
 
 HELD = {
