@@ -339,10 +339,10 @@ class Dispatcher:
         self.table.clear(worker.region)
         self.pump()
 
-    def resubmit(self, job: int) -> None:
-        """A job that a worker took but died before it started."""
+    def resubmit(self, job: int, *, lost: bool = False) -> None:
+        """A job that nobody has begun; `lost` with the worker that had taken it."""
         call = self.flying.pop(job)
-        call.losses += 1
+        call.losses += lost
         if call.answered or call.disconnected:
             call.release()
         elif call.losses > MAX_LOSSES:

@@ -138,7 +138,7 @@ class Watch:
         for job, since in list(self.suspects.items()):
             if now - since > LOST_SECONDS and all(self.has_spoken(w, since) for w in self.dispatcher.workers.values()):
                 del self.suspects[job]
-                self.dispatcher.resubmit(job)
+                self.dispatcher.resubmit(job, lost=True)
         self.dispatcher.pump()
 
     def has_spoken(self, worker: WorkerState, since: float) -> bool:

@@ -246,6 +246,23 @@ def test_a_full_queue_is_refused_before_the_body_is_read(tmp_path: Path) -> None
             assert [a.status_code for a in got if isinstance(a, httpx.Response)] == [200]
 
 
+def test_what_waits_behind_a_long_run_is_not_blamed_for_the_death_of_another_worker(tmp_path: Path) -> None:
+    with serving(BUSY, tmp_path, WORKER_COUNT="2") as server:
+        until(lambda: len(server.workers()) == 2)
+        for _ in range(40):  # runs are known to be short: some are sent ahead
+            assert server.post({"do": "nothing"}).status_code == 200
+        long = [in_background(server, {"do": "sleep", "for": 1.5}) for _ in range(2)]
+        until(lambda: "scoring_requests_in_flight 2" in server.client.get("/metrics").text)
+        waiting = [in_background(server, {"do": "nothing"}) for _ in range(6)]
+        until(lambda: queue_depth(server) == 6)
+        (tmp_path / "score.py").write_text("import time\ntime.sleep(1)\n" + BUSY)  # its successor takes its time
+        os.kill(server.workers()[0], signal.SIGKILL)
+        for thread, _ in (*long, *waiting):
+            thread.join()
+        assert [a.status_code for _, [a] in waiting if isinstance(a, httpx.Response)] == [200] * 6
+        assert sorted(a.status_code for _, [a] in long if isinstance(a, httpx.Response)) == [200, 502]
+
+
 def queue_depth(server: Server) -> int:
     text = server.client.get("/metrics").text
     return int(next(line for line in text.splitlines() if line.startswith("scoring_queue_depth ")).split()[1])
