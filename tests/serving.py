@@ -138,6 +138,15 @@ def alive(pid: int) -> bool:
         return False
 
 
+def refused(port: int) -> bool:
+    """Whether nobody listens there."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 @contextlib.contextmanager
 def serving(text: str, folder: Path, *arguments: str, **environ: str) -> Iterator[Server]:
     """The script with this text, served until the block ends."""

@@ -328,8 +328,12 @@ class Dispatcher:
         self.readable()  # what it said last
         self.workers.pop(worker.pid, None)
         self.watch.death_at = time.monotonic()
-        if self.table.pid(worker.region) != worker.pid:  # another one has its place by now
-            return
+        if self.table.pid(worker.region) == worker.pid:  # else another one has its place by now
+            self.mourn(worker)
+        self.pump()
+
+    def mourn(self, worker: WorkerState) -> None:
+        """Answer for what ran there, and make room for another one."""
         for slot in range(self.table.slots):
             call = self.flying.pop(self.table.row(worker.region, slot)[0], None)
             if call is not None:
@@ -337,7 +341,6 @@ class Dispatcher:
                 call.fail(WorkerLost("The worker process that ran this request ended before it answered."))
                 call.release()
         self.table.clear(worker.region)
-        self.pump()
 
     def resubmit(self, job: int, *, lost: bool = False) -> None:
         """A job that nobody has begun; `lost` with the worker that had taken it."""

@@ -7,7 +7,6 @@ import logging
 import os
 import re
 import signal
-import socket
 import threading
 import time
 from pathlib import Path
@@ -20,7 +19,7 @@ from gunicorn.errors import HaltServer
 from scoring_runtime.server import wire
 from scoring_runtime.server.arbiter import ScoringArbiter
 from scoring_runtime.server.boot import Nursery
-from tests.serving import Server, alive, serving, until
+from tests.serving import Server, alive, refused, serving, until
 
 WORK = """
 import os, time
@@ -291,14 +290,6 @@ def test_sigterm_during_the_init_of_a_reload_drains(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
         assert sorted(got) == [200, 502]
-
-
-def refused(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except ConnectionRefusedError:
-        return True
-    return False
 
 
 def test_what_a_preloaded_script_starts_ends_by_sigterm(tmp_path: Path) -> None:

@@ -8,11 +8,14 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from scoring_runtime.errors import WorkerLost
 from scoring_runtime.server import watch, wire
-from scoring_runtime.server.dispatch import Dispatcher, Orphan, WorkerState
+from scoring_runtime.server.dispatch import MAX_LOSSES, Dispatcher, Orphan, WorkerState
 from scoring_runtime.settings import Settings
 from tests.serving import Server, alive, serving, until
 
@@ -161,3 +164,17 @@ def test_a_run_is_not_ended_for_one_before_it_that_came_to_its_senses(
     late.timed_out_at = late.signalled_at = now - 200
     dispatcher.watch.stuck(worker, 0, late, now)
     assert signals == [signal.SIGKILL]
+
+
+def test_a_request_that_costs_worker_after_worker_is_answered(dispatcher: Dispatcher) -> None:
+    failures: list[Exception] = []
+    call: Any = SimpleNamespace(answered=False, disconnected=False, losses=0, fail=failures.append, id=7)
+    for _ in range(MAX_LOSSES):
+        dispatcher.flying[7] = call
+        dispatcher.resubmit(7)  # only taken back: no loss
+        dispatcher.flying[7] = call
+        dispatcher.resubmit(7, lost=True)
+    assert (failures, len(dispatcher.waiting)) == ([], 2 * MAX_LOSSES)
+    dispatcher.flying[7] = call
+    dispatcher.resubmit(7, lost=True)
+    assert [type(failure) for failure in failures] == [WorkerLost]

@@ -16,7 +16,7 @@ import pytest
 
 from scoring_runtime.server import wire
 from scoring_runtime.signals import signal_name
-from tests.serving import ROOT, Server, alive, free_port, serving, until
+from tests.serving import ROOT, Server, alive, free_port, refused, serving, until
 
 WORK = """
 import json, os, time
@@ -191,14 +191,6 @@ def test_the_port_is_free_when_the_arbiter_was_killed(tmp_path: Path) -> None:
         server.process.wait()
         until(lambda: refused(server.port))
         until(lambda: not alive(worker))
-
-
-def refused(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except ConnectionRefusedError:
-        return True
-    return False
 
 
 def test_a_killed_front_is_replaced(tmp_path: Path) -> None:
