@@ -54,7 +54,7 @@ def set_up(settings: Settings) -> None:
     logger.info("Loaded logging config from %s", path)
 
 
-class PatientHandler(logging.StreamHandler[Any]):
+class PatientHandler(logging.StreamHandler):  # type: ignore[type-arg]  # Python 3.10 takes no argument
     """In the process that made it, lines are left to a thread; in its children, workers, they are written at once."""
 
     def __init__(self, stream: Any) -> None:
