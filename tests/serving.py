@@ -109,6 +109,10 @@ class Server:
         pids = [int(pid) for pid in re.findall(r"Worker with pid (\d+) ready for serving traffic", self.out())]
         return [pid for pid in pids if alive(pid)]
 
+    def children(self) -> set[int]:
+        """The pids of front and workers."""
+        return set(map(int, Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()))
+
     def stop(self, number: int = signal.SIGTERM, seconds: float = 15) -> int:
         """Ask it to end; its exit code."""
         if self.process.poll() is None:

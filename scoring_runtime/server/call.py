@@ -12,6 +12,7 @@ from scoring_runtime.server import wire
 from scoring_runtime.server.bodies import MemoryFile, disk_file
 from scoring_runtime.server.head import Head
 from scoring_runtime.server.identity import merged
+from scoring_runtime.server.sender import AnswerFile
 
 if TYPE_CHECKING:
     from scoring_runtime.server.connection import Connection
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["Call", "error_head", "message_json"]
 
 PAUSE_BYTES = 256 * 1024
+
+Body = bytes | memoryview | AnswerFile
 
 
 class Call:
@@ -135,25 +138,25 @@ class Call:
 
     # the answer
 
-    def take_answer(self, size: int) -> bytes | memoryview:
-        """What the worker wrote into this call's file. Raises EOFError."""
+    def take_answer(self, size: int) -> Body:
+        """What the worker wrote into this call's file. Raises EOFError and OSError."""
         file = self.file
         bodies = self.protocol.front.bodies
-        answer: bytes | memoryview
-        if file is not None and file.name and size <= wire.MAPPED_BYTES:
-            answer = bodies.lend(file, size)
-        else:
-            answer = wire.read_file(self.fd, size)
-            if file is None or size <= wire.MAPPED_BYTES:
+        answer: Body
+        if size > wire.MAPPED_BYTES:
+            answer = AnswerFile(self.fd, size)
+            if file is None:
                 return answer
             bodies.close(file)  # so large a file is not worth keeping
+        elif file is not None and file.name:
+            answer = bodies.lend(file, size)
+        else:
+            return wire.read_file(self.fd, size)
         self.file = None
         self.fd = -1
         return answer
 
-    def answer(
-        self, status: int, head: bytes, body: bytes | memoryview, own_ids: list[tuple[str, str]] | None = None
-    ) -> None:
+    def answer(self, status: int, head: bytes, body: Body, own_ids: list[tuple[str, str]] | None = None) -> None:
         self.answered = True
         if self.disconnected:
             return
@@ -164,7 +167,13 @@ class Call:
         if self.head.method == "HEAD":
             body = b""
         if len(body) < 16384:
-            protocol.transport.write(start + body)
+            protocol.transport.write(start + body)  # type: ignore[operator]
+        elif isinstance(body, AnswerFile):
+            protocol.transport.write(start)
+            protocol.unread_since = 0.0
+            protocol.log(self, status, length, length)
+            body.send(self)
+            return
         else:
             protocol.transport.writelines((start, body))
             protocol.unread_since = 0.0

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from scoring_runtime.server.auth import Guard
     from scoring_runtime.server.front import FrontServer
+    from scoring_runtime.server.sender import AnswerFile
 
 __all__ = ["Connection"]
 
@@ -61,6 +62,7 @@ class Connection(HttpToolsProtocol):
         self.unread_since = 0.0  # when the sweep first saw an answer that the client has not read to its end
         self.announced = 0  # bytes of the body that is being read, where its length is known
         self.receiver: BodyReceiver | None = None
+        self.sender: AnswerFile | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -78,7 +80,7 @@ class Connection(HttpToolsProtocol):
                 else:
                     call.release()
         super().connection_lost(exc)
-        self.active = self.call = self.known = self.whole = None
+        self.active = self.call = self.known = self.whole = self.sender = None
         self.cycle = None  # type: ignore[assignment]  # they know each other, and heads can be large
 
     def eof_received(self) -> bool:  # type: ignore[override]
@@ -87,7 +89,7 @@ class Connection(HttpToolsProtocol):
         call = self.active
         if call is None or call.response_complete or self.scheme == "https":  # TLS has no half
             return False
-        return self.front.dispatcher.begun(call)
+        return self.sender is not None or self.front.dispatcher.begun(call)
 
     def renew_parser(self) -> None:
         """The rest of the message was not the parser's to read."""
@@ -257,3 +259,5 @@ class Connection(HttpToolsProtocol):
             self.unread_since = 0.0
             self.deadline = math.inf
             self.front.dispatcher.pause(call, False)
+            if self.sender is not None:
+                self.sender.go_on()

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from scoring_runtime.errors import HeaderTooLong, Overloaded, RequestError, WorkerLost
 from scoring_runtime.server import wire
+from scoring_runtime.server.sender import AnswerFile
 from scoring_runtime.server.watch import Watch, kill
 from scoring_runtime.settings import Settings
 
 if TYPE_CHECKING:
-    from scoring_runtime.server.call import Call
+    from scoring_runtime.server.call import Body, Call
 
 __all__ = ["Dispatcher"]
 
@@ -259,7 +260,7 @@ class Dispatcher:
                 del self.flying[job]
                 self.completed += 1
                 self.run_ms += (frame[6] - self.run_ms) * 0.2
-                if not call.answered:
+                if not (call.answered or call.disconnected):
                     try:
                         body = self.body_of(call, frame[4], frame[5], fd)
                     except (EOFError, OSError):  # a script can cut the file that it finds among its descriptors
@@ -288,10 +289,12 @@ class Dispatcher:
         if fd >= 0:
             os.close(fd)
 
-    def body_of(self, call: Call, where: int, body: Any, fd: int) -> bytes | memoryview:
+    def body_of(self, call: Call, where: int, body: Any, fd: int) -> Body:
         if where == wire.INLINE:
             return body  # type: ignore[no-any-return]
-        return call.take_answer(body) if where == wire.OWN_FILE else wire.read_file(fd, body)
+        if where == wire.OWN_FILE:
+            return call.take_answer(body)
+        return AnswerFile(fd, body) if body > wire.MAPPED_BYTES else wire.read_file(fd, body)
 
     def pause(self, call: Call, paused: bool) -> None:
         """A client reads its stream slowly: let the generator wait, and nobody else."""

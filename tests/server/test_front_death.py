@@ -53,8 +53,7 @@ def run(raw_data):
 
 
 def front_of(server: Server) -> int:
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
-    [front] = [int(child) for child in children if int(child) not in server.workers()]
+    [front] = server.children() - set(server.workers())
     return front
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 import socket
 import ssl
@@ -13,7 +15,7 @@ import httpx
 import pytest
 
 from tests.certificates import make_pair
-from tests.serving import Server, until
+from tests.serving import Server, raw_exchange, until
 
 SIZE = 32 * 1024 * 1024  # more than the sockets hold
 LARGE = f"""
@@ -154,3 +156,49 @@ def established(port: int) -> int:
     """Connections of the server's port that the kernel still holds open or is sending for."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return sum(1 for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "01")
+
+
+HUGE = 120 * 1024 * 1024
+HUGE_ANSWER = LARGE.replace(f"bytes({SIZE})", f"request.get_data()[:1] * {HUGE}")
+
+
+def test_an_answer_that_nobody_reads_takes_no_memory_of_the_front(tmp_path: Path, tls: dict[str, str]) -> None:
+    with serving_large(tmp_path, tls, HUGE_ANSWER) as server:
+        before = front_bytes(server)
+        with connected(server, tls) as client:
+            for letter in b"ab":  # the second one is pipelined
+                client.sendall(b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n%c" % letter)
+            until(lambda: 'scoring_requests_total{status="200"} 1\n' in server.client.get("/metrics").text)
+            with client.makefile("rb") as answers:
+                for letter in b"ab":
+                    assert answers.readline() == b"HTTP/1.1 200 OK\r\n"
+                    assert front_bytes(server) - before < 40 * 1024 * 1024
+                    while answers.readline() != b"\r\n":
+                        pass
+                    assert answers.read(HUGE) == b"%c" % letter * HUGE
+
+
+def front_bytes(server: Server) -> int:
+    [front] = server.children() - set(server.workers())
+    status = Path(f"/proc/{front}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
+
+
+def test_who_has_sent_all_gets_all_of_a_large_answer(tmp_path: Path) -> None:
+    with serving_large(tmp_path, {}) as server, asking(server, {}) as client:
+        client.shutdown(socket.SHUT_WR)
+        assert body_bytes(rest(client)) == SIZE
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_large_answer_leaves_nothing(tmp_path: Path) -> None:
+    with serving_large(tmp_path, {}) as server:
+        [front] = server.children() - set(server.workers())
+        server.client.get("/metrics")
+        before = os.listdir(f"/proc/{front}/fd")
+        for _ in range(3):
+            with asking(server, {}):
+                pass
+        until(lambda: len(os.listdir(f"/proc/{front}/fd")) <= len(before))
+        head = b"HEAD /score HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        assert b"Content-Length: %d" % SIZE in raw_exchange(server.port, head)
+        until(lambda: len(os.listdir(f"/proc/{front}/fd")) <= len(before))
