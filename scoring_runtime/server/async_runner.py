@@ -15,6 +15,7 @@ from scoring_runtime.server.outputs import Answer
 from scoring_runtime.server.runner import (
     INTERRUPT_SIGNAL,
     PAUSE_SECONDS,
+    TIME_IS_OVER,
     Runner,
     ScoringTimeout,
     Slot,
@@ -51,7 +52,7 @@ class AsyncRunner(Runner):
         current = self.tasks.get(asyncio.current_task(self.loop))  # type: ignore[arg-type]
         if current is not None and current.interrupted():  # it blocks the loop, so no cancellation would reach it
             current.running = 0
-            raise ScoringTimeout("SCORING_TIMEOUT_MS is over")
+            raise ScoringTimeout(TIME_IS_OVER)
         self.loop.call_soon_threadsafe(self.interrupt_tasks)
 
     def readable(self) -> None:
@@ -79,7 +80,7 @@ class AsyncRunner(Runner):
         for task, slot in self.tasks.items():
             if slot.interrupted():
                 slot.running = 0
-                task.cancel("SCORING_TIMEOUT_MS is over")
+                task.cancel(TIME_IS_OVER)
 
     async def score(self, job: Job, slot: Slot) -> None:
         start = time.perf_counter()
@@ -111,8 +112,10 @@ class AsyncRunner(Runner):
     ) -> None:
         source = pieces if isinstance(pieces, AsyncIterator) else one_by_one(pieces)
         begun = False
+        slot.running = job.id  # the first piece has what is left of the time
         try:
             async for piece in source:
+                slot.running = 0
                 if not begun:
                     self.head(job, answer, elapsed_ms)
                     begun = True
@@ -124,9 +127,11 @@ class AsyncRunner(Runner):
                     self.chunk(job, part)
                 if slot.abandoned(job.id):
                     break
+            slot.running = 0
             if not begun:
                 self.head(job, answer, elapsed_ms)
         except BaseException as error:
+            slot.running = 0
             if not begun:
                 self.answer(job, self.failure(error), elapsed_ms)
                 return

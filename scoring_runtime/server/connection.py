@@ -73,8 +73,6 @@ class Connection(HttpToolsProtocol):
         for call in {self.active, self.call, *waiting}:
             if isinstance(call, Call) and not call.response_complete:
                 call.disconnected = True
-                if call in self.front.early:
-                    self.front.early.remove(call)
                 if call.received:
                     self.front.dispatcher.gone(call)
                 else:

@@ -105,7 +105,6 @@ class FrontServer:
         self.draining = False
         self.alone = False  # without an arbiter
         self.doors = Doors((), shared=False)
-        self.early: list[Call] = []
         self.state = ServerState()
         self.quota_at = time.monotonic()
         self.throttled = threads.throttled_periods()
@@ -220,8 +219,6 @@ class FrontServer:
             await asyncio.sleep(0.02)
         if self.state.connections:
             error = Overloaded("The service is shutting down.", 1)
-            for call in self.early:
-                call.fail(error)
             self.dispatcher.fail_all(error)
             await asyncio.sleep(0.1)
         while self.dispatcher.flying and time.monotonic() < deadline:
@@ -230,12 +227,13 @@ class FrontServer:
     # readiness
 
     def worker_ready(self) -> None:
-        self.started = True
-        self.doors.ready()
-        early, self.early = self.early, []
-        for call in early:
-            if not call.disconnected:
-                self.submit(call)
+        if not self.started:
+            self.started = True
+            self.doors.ready()
+            waiting = self.dispatcher.waiting
+            early = list(waiting)
+            waiting.clear()
+            waiting.extend(call for call in early if not self.answered_here(call))
 
     def not_ready(self) -> str:
         """Why this service should get no requests now; empty when it should."""
@@ -255,8 +253,6 @@ class FrontServer:
         """Refuse, before the body is read, what there is no room for."""
         self.dispatcher.admit()
         self.make_sure_of_room(body_bytes)
-        if len(self.early) >= max(self.dispatcher.max_queue, 1):
-            raise Overloaded("The service is starting, and its queue is full.", 1)
 
     def make_sure_of_room(self, more: int) -> None:
         bodies = self.bodies
@@ -269,20 +265,22 @@ class FrontServer:
 
     def submit(self, call: Call) -> None:
         dispatcher = self.dispatcher
-        head = call.head
-        if head.path != "/score":
+        if call.head.path != "/score":
             self.health(call)
             return
-        if not dispatcher.style:
-            self.early.append(call)
-            return
-        if call.preflight or (dispatcher.style != "raw" and head.method not in ("POST", "GET")):
-            if head.method == "OPTIONS":
-                call.answer(200, OPTIONS_HEAD, b"")
-            else:
-                call.fail(MethodNotAllowed())
-            return
-        dispatcher.submit(call)
+        if not dispatcher.style or not self.answered_here(call):
+            dispatcher.submit(call)
+
+    def answered_here(self, call: Call) -> bool:
+        """What the script is not asked, now that its style is known."""
+        head = call.head
+        if not call.preflight and (self.dispatcher.style == "raw" or head.method in ("POST", "GET")):
+            return False
+        if head.method == "OPTIONS":
+            call.answer(200, OPTIONS_HEAD, b"")
+        else:
+            call.fail(MethodNotAllowed())
+        return True
 
     def health(self, call: Call) -> None:
         """No module, no queue and no worker between the question and its answer."""

@@ -29,8 +29,8 @@ class Metrics:
         self.buckets[bisect_left(BUCKETS, seconds)] += 1
         self.seconds += seconds
 
-    def text(self, dispatcher: Dispatcher, early: int = 0) -> str:
-        """The Prometheus text format; `early` requests wait for the first worker."""
+    def text(self, dispatcher: Dispatcher) -> str:
+        """The Prometheus text format."""
         lines: list[str] = []
 
         def family(name: str, kind: str, help: str, *samples: tuple[str, float]) -> None:
@@ -50,7 +50,7 @@ class Metrics:
         family("workers", "gauge", "Workers that can score.", ("", len(dispatcher.workers)))
         family("slots", "gauge", "run() calls that can go on at a time.", ("", slots))
         family("requests_in_flight", "gauge", "run() calls that go on now.", ("", dispatcher.busy))
-        queued = dispatcher.queued + early
+        queued = dispatcher.queued
         family("queue_depth", "gauge", "Requests that wait for a slot.", ("", queued))
         family("utilization", "gauge", "Busy slots over slots.", ("", dispatcher.busy / slots if slots else 0))
         wanted = (dispatcher.busy + queued) / max(slots, 1)

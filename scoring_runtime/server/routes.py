@@ -49,7 +49,7 @@ def create_app(front: FrontServer) -> ASGIApp:
         return Response(body, status, {"x-ms-run-function-failed": "False"}, media_type="application/json")
 
     async def metrics(request: Request) -> Response:
-        text = front.metrics.text(front.dispatcher, len(front.early))
+        text = front.metrics.text(front.dispatcher)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def info(request: Request) -> Response:

@@ -33,6 +33,7 @@ logger = logging.getLogger("azmlinfsrv")
 
 INTERRUPT_SIGNAL = signal.SIGRTMIN + wire.INTERRUPT_SIGNAL_OFFSET
 PAUSE_SECONDS = 0.005
+TIME_IS_OVER = "SCORING_TIMEOUT_MS is over"
 put_word = wire.WORD.pack_into
 put_clock = wire.CLOCK.pack_into
 
@@ -201,7 +202,7 @@ class MainThreadRunner(Runner):
     def interrupt(self, slot: Slot) -> None:
         if slot.interrupted():
             slot.running = 0
-            raise ScoringTimeout("SCORING_TIMEOUT_MS is over")
+            raise ScoringTimeout(TIME_IS_OVER)
 
     def score(self, job: Job, slot: Slot) -> None:
         start = time.perf_counter()
@@ -227,6 +228,12 @@ class MainThreadRunner(Runner):
         """From here on nothing interrupts this job."""
         slot.running = 0
 
+    def watch_over(self, job: Job, slot: Slot) -> None:
+        """run() is over, its first piece is still to come, and has what is left of the time."""
+        slot.running = job.id
+        if slot.interrupted():
+            raise ScoringTimeout(TIME_IS_OVER)
+
     def reply(self, job: Job, result: Any, elapsed_ms: float, slot: Slot) -> None:
         try:
             answer = self.encode(result, elapsed_ms)
@@ -244,7 +251,11 @@ class MainThreadRunner(Runner):
         if isinstance(pieces, AsyncIterator):
             pieces = drained(pieces)
         try:
-            first = next(pieces, None)
+            try:
+                self.watch_over(job, slot)
+                first = next(pieces, None)
+            finally:
+                self.settle(slot)
         except BaseException as error:
             self.answer(job, self.failure(error), elapsed_ms)
             return

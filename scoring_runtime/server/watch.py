@@ -118,9 +118,11 @@ class Watch:
     def refuse(self, call: Call) -> None:
         self.dispatcher.counters["rejected"] += 1
         waited = f"{self.dispatcher.max_wait * 1000:.0f} ms"
-        call.fail(
-            Overloaded(f"The service is overloaded: no slot became free in {waited}.", self.dispatcher.retry_after())
-        )
+        if self.dispatcher.style:
+            why = f"The service is overloaded: no slot became free in {waited}."
+        else:
+            why = f"The service is starting: init() did not finish in {waited}."
+        call.fail(Overloaded(why, self.dispatcher.retry_after()))
 
     def lost(self, now: float, started: set[int]) -> None:
         """After a death: a job that is in no queue and in no slot was taken by the dead one, and had not started.

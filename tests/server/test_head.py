@@ -64,7 +64,6 @@ class Front:
         self.dispatcher = SimpleNamespace(style="raw", flying={}, gone=lambda call: None)
         self.metrics = SimpleNamespace(observe=lambda *_: None)
         self.access_log = SimpleNamespace(add=lambda _: None)
-        self.early: list[Call] = []
 
     def admit(self, length: int) -> None: ...
 

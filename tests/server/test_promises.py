@@ -418,3 +418,66 @@ def test_many_clients_at_once_get_their_own_answers(tmp_path: Path) -> None:
             return bool(server.post({"n": n, "pad": "x" * (n % 7) * 20_000}).json()["n"] == n)
 
         assert all(pool.map(ask, range(300)))
+
+
+def test_who_waits_for_init_waits_no_longer_than_for_a_slot(tmp_path: Path) -> None:
+    script = tmp_path / "score.py"
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    script.write_text(f"def init():\n    open({str(gate)!r}).read()\ndef run(raw_data):\n    return 1\n")
+    server = Server(script, folder=tmp_path, SCORING_MAX_QUEUE_WAIT_MS="400", SCORING_MAX_QUEUE_LENGTH="1")
+    try:
+        until(lambda: answers(server, "/livez"))
+        thread, waiting = in_background(server, {})
+        until(lambda: "scoring_requests_waiting 1" in server.client.get("/metrics").text or waiting)
+        assert server.post({}).status_code == 503  # one may wait
+        thread.join(10)
+        [answer] = waiting
+        assert isinstance(answer, httpx.Response)
+        assert (answer.status_code, answer.json()) == (
+            503,
+            {"message": "The service is starting: init() did not finish in 400 ms."},
+        )
+        assert int(answer.headers["retry-after"]) >= 1
+        gate.write_text("")
+        until(server.ready)
+        assert server.post({}).json() == 1
+    finally:
+        server.end()
+
+
+@pytest.mark.parametrize("kind", ["plain", "threads", "async"])
+def test_a_generator_that_is_late_with_its_first_piece_gets_the_timeout_as_an_exception(
+    tmp_path: Path, kind: str
+) -> None:
+    script = f"""
+import asyncio, os, time
+def init(): pass
+caught = []
+async def pieces():
+    try:
+        await asyncio.sleep(30)
+        yield b"late"
+    except (TimeoutError, asyncio.CancelledError) as error:
+        caught.append(type(error).__name__)
+        raise
+def plain_pieces():
+    try:
+        for _ in range(3000):
+            time.sleep(0.01)
+        yield b"late"
+    except TimeoutError as error:
+        caught.append(type(error).__name__)
+        raise
+{"async " if kind == "async" else ""}def run(raw_data):
+    if raw_data == "what":
+        return [os.getpid(), *caught]
+    return {"pieces" if kind == "async" else "plain_pieces"}()
+"""
+    slots = "1" if kind == "plain" else "2"
+    with serving(script, tmp_path, SCORING_TIMEOUT_MS="300", SCORING_MAX_CONCURRENT_REQUESTS=slots) as server:
+        [worker] = server.workers()
+        answer = server.client.post("/score", content="go")
+        assert (answer.status_code, answer.json()) == (500, {"message": "Scoring timeout after 300 ms"})
+        expected = [worker, "CancelledError" if kind == "async" else "ScoringTimeout"]
+        until(lambda: server.client.post("/score", content="what").json() == expected)
