@@ -39,7 +39,7 @@ class AnswerFile:
     def go_on(self) -> None:
         """One piece; the next one when there is room for it."""
         call, protocol = self.call, self.call.protocol
-        if protocol.sender is not self:  # the client has left
+        if protocol.sender is not self or protocol.transport.is_closing():  # the client has left, or is cut off
             return
         try:
             piece = os.pread(self.fd, min(PIECE_BYTES, self.size - self.sent), self.sent)
