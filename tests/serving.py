@@ -109,6 +109,18 @@ class Server:
         pids = [int(pid) for pid in re.findall(r"Worker with pid (\d+) ready for serving traffic", self.out())]
         return [pid for pid in pids if alive(pid)]
 
+    def worker(self) -> int:
+        """The only one: it serves a moment before it says so."""
+        return until(lambda: len(self.workers()) == 1 and self.workers()[0])  # type: ignore[no-any-return]
+
+    def front(self) -> int:
+        """The child that is no worker."""
+
+        def strangers() -> set[int]:
+            return self.children() - set(self.workers())
+
+        return until(lambda: len(strangers()) == 1 and strangers().pop())  # type: ignore[no-any-return]
+
     def children(self) -> set[int]:
         """The pids of front and workers."""
         return set(map(int, Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()))

@@ -73,8 +73,9 @@ class ScoringApplication(BaseApplication):  # type: ignore[misc]
     def load(self) -> LoadedScript:
         """Only with WORKER_PRELOAD: init() once, here, its memory shared by every worker that is forked later."""
         logs.set_up(self.settings)
+        before = set(threading.enumerate())
         loaded = self.nursery.loaded = load(self.settings)
-        threads = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
+        threads = [t.name for t in threading.enumerate() if t not in before]
         if threads:
             logger.warning(
                 "WORKER_PRELOAD: init() started threads (%s), which do not exist in the forked workers. "
@@ -89,7 +90,7 @@ class ScoringApplication(BaseApplication):  # type: ignore[misc]
     def wsgi(self) -> LoadedScript | None:
         if self.nursery.loaded is None:
             try:
-                with self.user_code.running(self.end, ignored=HELD.difference(ENDING, [signal.SIGCHLD])):
+                with self.user_code.running(self.end, self.end, HELD.difference(ENDING, [signal.SIGCHLD])):
                     self.load()
             except ScriptError as error:
                 report(error, self.settings)
@@ -229,7 +230,7 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
         if self.app.settings.worker_preload:
             forget_script(self.nursery.loaded)
             try:
-                with self.app.user_code.running(self.end_reload):
+                with self.app.user_code.running(self.end_reload, self.drain):
                     self.app.load()
             except ScoringRuntimeError as error:
                 report(error, self.app.settings)
@@ -353,9 +354,7 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
             return
         self.stopping = True
         deadline = time.monotonic() + (self.cfg.graceful_timeout if graceful else 0)
-        for listener in self.LISTENERS:
-            listener.close()  # first, so that the front's are the last, and it decides when the port closes
-        self.front.signal(signal.SIGTERM)
+        self.drain()
         while self.front.pid and time.monotonic() < deadline and not self.impatient():
             self.reap_workers()
             self.spawn_workers()  # what waits behind one that died is still to be answered
@@ -372,6 +371,11 @@ class ScoringArbiter(Arbiter):  # type: ignore[misc]
         while self.WORKERS:
             self.reap_workers()
             time.sleep(0.01)
+
+    def drain(self) -> None:
+        for listener in self.LISTENERS:
+            listener.close()  # first, so that the front's are the last, and it decides when the port closes
+        self.front.signal(signal.SIGTERM)
 
     def impatient(self) -> bool:
         """A second Ctrl-C, or SIGQUIT: no more waiting, for anything."""

@@ -6,7 +6,9 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn
 
 from scoring_runtime.server.boot import HELD, Nursery
@@ -14,6 +16,9 @@ from scoring_runtime.server.boot import HELD, Nursery
 __all__ = ["ENDING", "UserCode", "leave"]
 
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+REPEAT_SECONDS = 0.2
+REPEATS = 5
+OVER = b"\0"
 
 
 class UserCode:
@@ -26,20 +31,42 @@ class UserCode:
         os.register_at_fork(before=self.hold, after_in_parent=self.release, after_in_child=self.begin_child)
 
     @contextlib.contextmanager
-    def running(self, end: Any, ignored: Iterable[int] = ()) -> Iterator[None]:
-        """`end` handles the signals that end a server."""
+    def running(self, end: Any, unheard: Callable[[], None], ignored: Iterable[int] = ()) -> Iterator[None]:
+        """`end` handles the signals that end a server; `unheard` is called when C code keeps it from doing so."""
         handlers = dict.fromkeys(ENDING, end) | dict.fromkeys(ignored, ignore)
         before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         self.handlers = {number: signal.getsignal(number) for number in HELD}
         held = signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         self.runs = True
+        insistence = threading.Thread(target=self.insist, args=(reader, unheard), name="signals", daemon=True)
+        insistence.start()
         try:
             yield
         finally:
             self.runs = False
+            signal.set_wakeup_fd(wakeup)
+            os.write(writer, OVER)
+            insistence.join()
+            os.close(reader)
+            os.close(writer)
             signal.pthread_sigmask(signal.SIG_SETMASK, held)
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def insist(self, reader: int, unheard: Callable[[], None]) -> None:
+        """One that comes just before a long system call does not interrupt it: send it again, until it is heard."""
+        while OVER not in (numbers := os.read(reader, 512)):
+            ending = [number for number in ENDING if number in numbers]
+            for repeat in range(1, REPEATS + 1) if ending else ():
+                time.sleep(REPEAT_SECONDS)
+                if not self.runs:
+                    break
+                signal.pthread_kill(threading.main_thread().ident or 0, ending[0])
+                if repeat == REPEATS:
+                    unheard()
 
     def hold(self) -> None:
         if self.runs:  # a child ends by SIGTERM, however early it comes
@@ -51,6 +78,7 @@ class UserCode:
 
     def begin_child(self) -> None:
         if self.runs:
+            signal.set_wakeup_fd(-1)
             for number, handler in self.handlers.items():
                 if callable(handler) and signal.getsignal(number) == handler:
                     signal.signal(number, signal.SIG_DFL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,7 +52,7 @@ class Load:
     def __init__(self, uri: str, key: str = "") -> None:
         self.uri = uri.replace("localhost", "127.0.0.1")
         self.headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self.answers: list[Any] = []
+        self.answers: list[tuple[float, Any]] = []  # when it was asked, and the answer
         self.failures: list[str] = []
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=lambda: asyncio.run(self.ask()))
@@ -71,10 +72,11 @@ class Load:
         limits = httpx.Limits(max_keepalive_connections=kept)
         async with httpx.AsyncClient(timeout=30, limits=limits, trust_env=False, headers=self.headers) as client:
             while not self.stopped.is_set():
+                begun = time.monotonic()
                 try:
                     answer = await client.post(self.uri, content="{}")
                     if answer.status_code == 200:
-                        self.answers.append(answer.json())
+                        self.answers.append((begun, answer.json()))
                     else:
                         self.failures.append(f"{answer.status_code} {answer.text}")
                 except httpx.TransportError as error:
@@ -83,6 +85,5 @@ class Load:
 
     def more(self, count: int) -> list[Any]:
         """The next answers to requests that were not begun yet."""
-        start = len(self.answers) + 3
-        until(lambda: len(self.answers) >= start + count)
-        return self.answers[start : start + count]
+        now = time.monotonic()
+        return until(lambda: len(later := [a for t, a in self.answers if t > now]) >= count and later)[:count]  # type: ignore[no-any-return]

@@ -37,7 +37,7 @@ def test_no_number_of_deaths_fills_the_slot_table(tmp_path: Path) -> None:
     with serving(WORK, tmp_path) as server:
         for _ in range(MORE_THAN_REGIONS):
             until(server.ready)
-            [worker] = server.workers()
+            worker = server.worker()
             server.process.send_signal(signal.SIGSTOP)  # so that the front is the first to see it
             os.kill(worker, signal.SIGKILL)
             until(lambda: not server.ready())
@@ -290,6 +290,48 @@ def test_sigterm_during_the_init_of_a_reload_drains(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
         assert sorted(got) == [200, 502]
+
+
+IN_C_CODE = """
+import hashlib
+def init():
+    open("in", "w").close()
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 200_000_000)  # one call, which no signal interrupts
+def run(raw_data):
+    return 2
+"""
+
+
+def test_sigterm_ends_a_preloading_server_whose_init_is_in_c_code(tmp_path: Path) -> None:
+    script = tmp_path / "score.py"
+    script.write_text(IN_C_CODE)
+    server = Server(script, folder=tmp_path, WORKER_PRELOAD="true")
+    try:
+        until((tmp_path / "in").exists)
+        start = time.monotonic()
+        assert server.stop(signal.SIGTERM) == 0
+        assert time.monotonic() - start < 5
+    finally:
+        server.end()
+
+
+def test_sigterm_during_a_reload_whose_init_is_in_c_code_loses_no_request(tmp_path: Path) -> None:
+    with serving(DYING, tmp_path, WORKER_PRELOAD="true") as server:
+        (tmp_path / "score.py").write_text(IN_C_CODE)
+        server.process.send_signal(signal.SIGHUP)
+        until((tmp_path / "in").exists)
+        got: list[int] = []
+        threads = [threading.Thread(target=lambda: got.append(status(server, {"for": 1.5}))) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        until(lambda: "scoring_queue_depth 1" in server.client.get("/metrics").text)
+        server.process.send_signal(signal.SIGTERM)
+        for thread in threads:
+            thread.join()
+        assert got == [200, 200]
+        until(lambda: refused(server.port))
+        assert server.process.poll() is None, "the C code went on, or this shows nothing"
+        os.killpg(server.process.pid, signal.SIGKILL)
 
 
 def test_what_a_preloaded_script_starts_ends_by_sigterm(tmp_path: Path) -> None:

@@ -187,13 +187,6 @@ def test_an_answer_larger_than_its_request_and_the_other_way_round(raw: Server) 
 # what is left behind
 
 
-def front_of(server: Server) -> int:
-    """The process that listens and is not the arbiter."""
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
-    [front] = [int(pid) for pid in children if int(pid) not in server.workers()]
-    return front
-
-
 def files_of(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 
@@ -243,7 +236,7 @@ HEAD = b"%s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n"
 @pytest.mark.parametrize("size", [100_000, 3_000_000])
 def test_clients_that_leave_the_queue_take_their_bodies_along(servers: dict[str, Server], size: int) -> None:
     server = servers["other"]
-    front = front_of(server)
+    front = server.front()
     post(server, noise(size), how="hash")
     before = files_of(front)
     with ThreadPoolExecutor(1) as pool:
@@ -267,7 +260,7 @@ def test_clients_that_leave_the_queue_take_their_bodies_along(servers: dict[str,
 )
 @pytest.mark.parametrize("size", [100_000, 3_000_000])
 def test_answered_or_not_no_body_is_kept(raw: Server, request_line: bytes, size: int) -> None:
-    front = front_of(raw)
+    front = raw.front()
     before = files_of(front)
     for _ in range(40):
         with socket.create_connection(("127.0.0.1", raw.port), timeout=5) as sock:
@@ -291,7 +284,7 @@ def test_a_large_answer_is_not_kept_in_a_memory_file(servers: dict[str, Server])
     server = servers["other"]
     for _ in range(10):
         assert len(post(server, b"x" * 70_000, how="grow", size=20_000_000).content) == 20_000_000
-    assert nameless_files(front_of(server)) <= 16 * 2 * MIB
+    assert nameless_files(server.front()) <= 16 * 2 * MIB
 
 
 # many at once
@@ -336,7 +329,7 @@ def test_bodies_go_to_disk_when_many_are_held(tmp_path: Path) -> None:
         waiting = [pool.submit(server.post, "x" * 1_900_000) for _ in range(90)]
         until(lambda: "scoring_queue_depth 89" in server.client.get("/metrics").text, 60)
 
-        in_memory = nameless_files(front_of(server), "/memfd:")
+        in_memory = nameless_files(server.front(), "/memfd:")
         (tmp_path / "go").touch()
 
         assert {one.result().json() for one in waiting} == {1_900_002}
@@ -345,7 +338,7 @@ def test_bodies_go_to_disk_when_many_are_held(tmp_path: Path) -> None:
 
 def test_a_body_that_cannot_be_stored_is_said_to_the_client(tmp_path: Path) -> None:
     with serving(PLAIN, tmp_path) as server:
-        resource.prlimit(front_of(server), resource.RLIMIT_FSIZE, (MIB, MIB))
+        resource.prlimit(server.front(), resource.RLIMIT_FSIZE, (MIB, MIB))
 
         for size in (3 * MIB, MIB + MIB // 2):  # on disk, in a memory file
             answer = server.post("x" * size)
@@ -415,7 +408,7 @@ def test_streams_come_whole_and_in_order(raw: Server, how: str, count: int, size
 @pytest.mark.parametrize("size", [1000, 400_000, 8_000_000])
 def test_a_slow_reader_costs_no_memory_and_no_one_else_waits(servers: dict[str, Server], how: str, size: int) -> None:
     server = servers["other"]
-    [worker], front = server.workers(), front_of(server)
+    worker, front = server.worker(), server.front()
     assert post(server, b"", how="pid").json() == worker
     before = rss(front), rss(worker)
     name = how.replace("_", "-")

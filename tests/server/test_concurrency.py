@@ -179,7 +179,7 @@ def test_a_reload_changes_a_plain_run_into_a_coroutine_and_back(tmp_path: Path, 
     with serving(texts[0], tmp_path, SCORING_MAX_CONCURRENT_REQUESTS=concurrent) as server:
         assert post(server).json() == "plain"
         for text, expected in ((texts[1], "async"), (texts[0], "plain")):
-            [before] = server.workers()
+            before = server.worker()
             (tmp_path / "score.py").write_text(text)
             server.process.send_signal(signal.SIGHUP)
             until(lambda before=before: before not in server.workers())
@@ -206,6 +206,43 @@ async def run(data):
         got = list(pool.map(lambda n: post(server, data=[[n, 1.0]]).json(), range(4)))
         assert got == [1.0, 2.0, 3.0, 4.0]
         assert post(server, data="x").status_code == 400
+
+
+@pytest.mark.parametrize("kind", ["plain", "threads", "async"])
+def test_a_generator_that_is_late_with_its_first_piece_gets_the_timeout_as_an_exception(
+    tmp_path: Path, kind: str
+) -> None:
+    script = f"""
+import asyncio, os, time
+def init(): pass
+caught = []
+async def pieces():
+    try:
+        await asyncio.sleep(30)
+        yield b"late"
+    except (TimeoutError, asyncio.CancelledError) as error:
+        caught.append(type(error).__name__)
+        raise
+def plain_pieces():
+    try:
+        for _ in range(3000):
+            time.sleep(0.01)
+        yield b"late"
+    except TimeoutError as error:
+        caught.append(type(error).__name__)
+        raise
+{"async " if kind == "async" else ""}def run(raw_data):
+    if raw_data == "what":
+        return [os.getpid(), *caught]
+    return {"pieces" if kind == "async" else "plain_pieces"}()
+"""
+    slots = "1" if kind == "plain" else "2"
+    with serving(script, tmp_path, SCORING_TIMEOUT_MS="300", SCORING_MAX_CONCURRENT_REQUESTS=slots) as server:
+        worker = server.worker()
+        answer = server.client.post("/score", content="go")
+        assert (answer.status_code, answer.json()) == (500, {"message": "Scoring timeout after 300 ms"})
+        expected = [worker, "CancelledError" if kind == "async" else "ScoringTimeout"]
+        until(lambda: server.client.post("/score", content="what").json() == expected)
 
 
 SCRIPTS = {

@@ -52,13 +52,8 @@ def run(raw_data):
 """
 
 
-def front_of(server: Server) -> int:
-    [front] = server.children() - set(server.workers())
-    return front
-
-
 def kill_front(server: Server) -> None:
-    front = front_of(server)
+    front = server.front()
     os.kill(front, signal.SIGKILL)
     until(lambda: not alive(front))
 
@@ -85,7 +80,7 @@ def test_a_stream_whose_reader_was_slow_when_the_front_died_ends(tmp_path: Path)
 def test_a_run_that_an_earlier_front_began_is_held_to_its_timeout(tmp_path: Path) -> None:
     limits = {"SCORING_TIMEOUT_MS": "500", "SCORING_STUCK_GRACE_MS": "300"}
     with serving(SPIN, tmp_path, **limits) as server:
-        [worker] = server.workers()
+        worker = server.worker()
         with socket.create_connection(("127.0.0.1", server.port)) as client:
             client.sendall(b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n60")
             until(lambda: "scoring_requests_in_flight 1" in server.client.get("/metrics").text)
@@ -100,7 +95,7 @@ def test_a_stream_that_stands_still_when_its_reader_has_left_holds_its_slot_no_l
 ) -> None:
     script = STREAM.replace("(bytes(50_000) for _ in iter(int, 1))", "(time.sleep(60 * n) or b'x' for n in range(2))")
     with serving(script, tmp_path, SCORING_STUCK_GRACE_MS="300") as server:
-        [worker] = server.workers()
+        worker = server.worker()
         with socket.create_connection(("127.0.0.1", server.port)) as reader:
             reader.sendall(b"GET /score?endless=1 HTTP/1.1\r\nHost: x\r\n\r\n")
             until(
@@ -112,7 +107,7 @@ def test_a_stream_that_stands_still_when_its_reader_has_left_holds_its_slot_no_l
 
 def test_workers_do_not_outlive_the_arbiter_by_a_run_that_does_not_end(tmp_path: Path) -> None:
     with serving(SPIN, tmp_path, SCORING_GRACEFUL_TIMEOUT="1") as server:
-        [worker] = server.workers()
+        worker = server.worker()
         with socket.create_connection(("127.0.0.1", server.port)) as client:
             client.sendall(b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n60")
             until(lambda: "scoring_requests_in_flight 1" in server.client.get("/metrics").text)

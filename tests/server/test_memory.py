@@ -48,14 +48,14 @@ def test_large_bodies_cost_no_fresh_pages_unless_the_operator_says_so(
     tmp_path: Path, environ: dict[str, str], kept: bool
 ) -> None:
     with serving(REVERSE, tmp_path, **environ) as server:
-        [worker] = server.workers()
+        worker = server.worker()
         faults = faults_a_request(server, worker)
     assert faults < 50 if kept else faults > 200  # a body and its answer are 512 pages
 
 
 def test_the_front_keeps_what_it_reads_into_once_it_is_quiet(tmp_path: Path) -> None:
     with serving(REVERSE, tmp_path) as server, ThreadPoolExecutor(16) as clients:
-        [front] = {int(pid) for pid in children(server.process.pid)} - set(server.workers())
+        front = server.front()
 
         def send(count: int) -> None:
             with httpx.Client() as client:
@@ -68,7 +68,3 @@ def test_the_front_keeps_what_it_reads_into_once_it_is_quiet(tmp_path: Path) -> 
             return (minor_faults(front) - before) / 640
 
         assert until(lambda: faults() < 12)  # about 25 otherwise
-
-
-def children(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()

@@ -179,7 +179,7 @@ def test_an_answer_that_nobody_reads_takes_no_memory_of_the_front(tmp_path: Path
 
 
 def front_bytes(server: Server) -> int:
-    [front] = server.children() - set(server.workers())
+    front = server.front()
     status = Path(f"/proc/{front}/status").read_text()
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
 
@@ -192,7 +192,7 @@ def test_who_has_sent_all_gets_all_of_a_large_answer(tmp_path: Path) -> None:
 
 def test_a_client_that_leaves_in_the_middle_of_a_large_answer_leaves_nothing(tmp_path: Path) -> None:
     with serving_large(tmp_path, {}) as server:
-        [front] = server.children() - set(server.workers())
+        front = server.front()
         server.client.get("/metrics")
         before = os.listdir(f"/proc/{front}/fd")
         for _ in range(3):

@@ -60,9 +60,11 @@ def use(pid: int) -> Use:
 def processes(server: Server) -> dict[str, int]:
     workers = server.workers()
     arbiter = server.process.pid
-    children = [int(p) for p in Path(f"/proc/{arbiter}/task/{arbiter}/children").read_text().split()]
-    [front] = [pid for pid in children if pid not in workers]
-    return {"arbiter": arbiter, "front": front, **{f"worker {n}": pid for n, pid in enumerate(sorted(workers))}}
+    return {
+        "arbiter": arbiter,
+        "front": server.front(),
+        **{f"worker {n}": pid for n, pid in enumerate(sorted(workers))},
+    }
 
 
 class Load:
