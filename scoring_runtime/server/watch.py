@@ -25,6 +25,7 @@ logger = logging.getLogger("azmlinfsrv")
 TICK_SECONDS = 0.02
 LOST_SECONDS = 0.25
 SPEAK_SECONDS = 0.1
+SAY_WHERE_SECONDS = 0.3
 AFTER_DEATH_SECONDS = 2.0
 
 
@@ -35,6 +36,7 @@ class Watch:
         self.dispatcher = dispatcher
         self.timeout_ms: int = settings.scoring_timeout_ms
         self.grace_seconds: float = settings.stuck_grace_ms / 1000
+        self.patience: float = settings.scoring_timeout_ms / 1000 or math.inf
         self.death_at = -math.inf
         self.suspects: dict[int, float] = {}
         self.timer: asyncio.TimerHandle | None = None
@@ -92,8 +94,10 @@ class Watch:
 
     def stuck(self, worker: WorkerState, slot: int, call: Call | Orphan, now: float) -> None:
         """A run() that ignores its timeout: remind it, and after the grace period have its worker replaced."""
+        table = self.dispatcher.table
         if worker.killed_for == call.id:
-            if now - worker.killed_at > 0.3:
+            waited = now - worker.killed_at
+            if waited > SAY_WHERE_SECONDS and (waited > self.patience or not self.others(worker)):
                 kill(worker.pid, signal.SIGKILL)
         elif now - call.timed_out_at >= self.grace_seconds:
             logger.error(
@@ -101,11 +105,20 @@ class Watch:
                 *(worker.pid, now - call.timed_out_at),
             )
             kill(worker.pid, signal.SIGRTMIN + wire.WHERE_SIGNAL_OFFSET)
+            if table.slots > 1:  # what runs beside it ends in peace, while a successor starts
+                table.occupy(worker.region, worker.pid, wire.LEAVING)
+                kill(worker.pid, signal.SIGTERM)
             worker.killed_at = now
             worker.killed_for = call.id
         elif now - call.signalled_at >= 1:
             call.signalled_at = now
             self.interrupt(worker, slot, call)
+
+    def others(self, worker: WorkerState) -> bool:
+        """Whether something runs there that has not used up its time."""
+        jobs = (self.dispatcher.table.row(worker.region, slot)[0] for slot in range(self.dispatcher.table.slots))
+        calls = (self.dispatcher.flying.get(job) for job in jobs)
+        return any(call is not None and not call.timed_out_at for call in calls)
 
     def waiting(self, now: float, started: set[int]) -> None:
         while self.dispatcher.waiting and self.dispatcher.waiting[0].expires < now:
