@@ -70,10 +70,18 @@ NEVER: dict[str, set[str]] = {"batch": {"starlette", "gunicorn", "uvicorn"}, "de
 # Modules that only these import. The front runs no user code; the workers know no sockets; gunicorn comes last.
 ONLY: dict[str, set[str]] = {
     "server.arbiter": {"server.boot"},
-    "server.user_code": {"server.arbiter"},
+    "server.application": {"server.boot", "server.arbiter"},
+    "server.user_code": {"server.application", "server.arbiter"},
     "server.front": {"server.boot"},
-    "server.worker": {"server.boot", "server.arbiter"},
-    "server.boot": {"cli.serve", "server.arbiter", "server.front", "server.user_code", "server.worker"},
+    "server.worker": {"server.boot", "server.application", "server.arbiter"},
+    "server.boot": {
+        "cli.serve",
+        "server.application",
+        "server.arbiter",
+        "server.front",
+        "server.user_code",
+        "server.worker",
+    },
     "server.routes": {"server.front"},
     "server.protocol": {"server.front"},
     "server.connection": {"server.protocol"},
@@ -83,7 +91,7 @@ ONLY: dict[str, set[str]] = {
     "server.inputs": {"cli.preflight", "server.worker", "server.runner", "server.async_runner"},
     "server.outputs": {"cli.preflight", "server.worker", "server.runner", "server.async_runner"},
     "script": {
-        *("cli.serve", "cli.check", "cli.preflight", "server.worker", "server.inputs", "server.arbiter"),
+        *("cli.serve", "cli.check", "cli.preflight", "server.worker", "server.inputs"),
         *("batch.scorer", "batch.online"),
     },
 }
@@ -110,6 +118,8 @@ FRONT = (
     "head",
     "target",
     "logs",
+    "outlets",
+    "sender",
 )
 
 

@@ -110,6 +110,7 @@ class AsyncRunner(Runner):
     async def stream(
         self, job: Job, answer: Answer, pieces: Iterator[bytes] | AsyncIterator[bytes], elapsed_ms: float, slot: Slot
     ) -> None:
+        start = time.perf_counter()
         source = pieces if isinstance(pieces, AsyncIterator) else one_by_one(pieces)
         begun = False
         slot.running = job.id  # the first piece has what is left of the time
@@ -136,9 +137,9 @@ class AsyncRunner(Runner):
                 self.answer(job, self.failure(error), elapsed_ms)
                 return
             logger.error("Encountered Exception: %s", format_exception(error))
-            self.send((wire.BROKEN, job.id))
+            self.end(job, wire.BROKEN, elapsed_ms, start)
         else:
-            self.send((wire.END, job.id))
+            self.end(job, wire.END, elapsed_ms, start)
 
 
 async def one_by_one(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:

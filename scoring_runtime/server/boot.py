@@ -52,7 +52,8 @@ def run(settings: Settings, listeners: list[socket.socket], vault: Vault) -> NoR
     nursery = Nursery(settings, [*listeners, vault], channel, table, lambda: front.lifeline)
     workers = [] if settings.worker_preload else [nursery.spawn() for _ in range(settings.worker_count)]
     let_boot(table, workers)
-    from scoring_runtime.server.arbiter import ScoringApplication, ScoringArbiter
+    from scoring_runtime.server.application import ScoringApplication
+    from scoring_runtime.server.arbiter import ScoringArbiter
 
     try:
         ScoringArbiter(ScoringApplication(settings, listeners, front, nursery), workers).run()

@@ -80,7 +80,6 @@ class Dispatcher:
         self.run_ms = 100.0  # moving average; nothing is sent ahead before runs are known to be short
         self.next_id = time.monotonic_ns()  # so that answers to an earlier front's jobs are recognised as such
         self.watch = Watch(self, settings)
-        self.completed = 0
         self.counters = {"timeouts": 0, "rejected": 0, "workers_lost": 0, "gone": 0}
 
     def __repr__(self) -> str:
@@ -258,8 +257,7 @@ class Dispatcher:
         if kind == wire.RESULT:
             if call is not None:
                 del self.flying[job]
-                self.completed += 1
-                self.run_ms += (frame[6] - self.run_ms) * 0.2
+                self.measured(frame[6])
                 if not (call.answered or call.disconnected):
                     try:
                         body = self.body_of(call, frame[4], frame[5], fd)
@@ -280,14 +278,19 @@ class Dispatcher:
         else:
             del self.flying[job]
             if kind == wire.END:
+                self.measured(frame[2])
                 call.end_stream()
             elif kind == wire.BROKEN:
+                self.measured(frame[2])
                 call.break_stream()
             elif not call.answered and not call.disconnected:  # the worker's clock was first to see that it expired
                 self.watch.refuse(call)
             call.release()
         if fd >= 0:
             os.close(fd)
+
+    def measured(self, elapsed_ms: float) -> None:
+        self.run_ms += (elapsed_ms - self.run_ms) * 0.2
 
     def body_of(self, call: Call, where: int, body: Any, fd: int) -> Body:
         if where == wire.INLINE:

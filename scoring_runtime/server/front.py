@@ -24,6 +24,7 @@ from scoring_runtime.server.call import Call
 from scoring_runtime.server.cors import Cors
 from scoring_runtime.server.dispatch import Dispatcher
 from scoring_runtime.server.metrics import Metrics
+from scoring_runtime.server.outlets import AccessLog
 from scoring_runtime.server.protocol import ScoringProtocol
 from scoring_runtime.server.secured import Secured
 from scoring_runtime.server.sockets import Doors
@@ -88,7 +89,7 @@ class FrontServer:
         self.metrics = Metrics()
         self.cors = Cors(settings.cors_origins)
         self.bodies = Bodies(settings.max_queue_bytes)
-        self.access_log = logs.AccessLog(plain_log)
+        self.access_log = AccessLog(plain_log)
         self.log_at = 0.0
         self.log_timer: asyncio.Handle | None = None
         self.version_line = (

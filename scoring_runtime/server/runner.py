@@ -150,6 +150,10 @@ class Runner:
     def chunk(self, job: Job, piece: bytes) -> None:
         self.send((wire.CHUNK, job.id, piece))
 
+    def end(self, job: Job, kind: int, elapsed_ms: float, start: float) -> None:
+        """Of a stream, with the time that it had its slot for."""
+        self.send((kind, job.id, elapsed_ms + (time.perf_counter() - start) * 1e3))
+
     def done(self, job: Job) -> None:
         self.served += 1
         job.close()
@@ -248,6 +252,7 @@ class MainThreadRunner(Runner):
         self, job: Job, answer: Answer, pieces: Iterator[bytes] | AsyncIterator[bytes], elapsed_ms: float, slot: Slot
     ) -> None:
         """Each piece is sent when it is there; the first one decides whether there is an answer at all."""
+        start = time.perf_counter()
         if isinstance(pieces, AsyncIterator):
             pieces = drained(pieces)
         try:
@@ -274,9 +279,9 @@ class MainThreadRunner(Runner):
                 close()
         except BaseException as error:
             logger.error("Encountered Exception: %s", format_exception(error))
-            self.send((wire.BROKEN, job.id))
+            self.end(job, wire.BROKEN, elapsed_ms, start)
         else:
-            self.send((wire.END, job.id))
+            self.end(job, wire.END, elapsed_ms, start)
 
 
 class ThreadsRunner(MainThreadRunner):
