@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.serving import Server, serving, until
+from tests.serving import Server, alive, serving, until
 
 THREADS = """
 import contextvars, json, threading, time
@@ -206,6 +206,36 @@ async def run(data):
         got = list(pool.map(lambda n: post(server, data=[[n, 1.0]]).json(), range(4)))
         assert got == [1.0, 2.0, 3.0, 4.0]
         assert post(server, data="x").status_code == 400
+
+
+SWALLOWING = """
+import json, os, time
+def init():
+    pass
+def run(raw_data):
+    data = json.loads(raw_data)
+    time.sleep(data.get("seconds", 0))
+    while data.get("swallow"):
+        try:
+            time.sleep(0.05)
+        except Exception:
+            pass
+    return os.getpid()
+"""
+
+
+def test_a_stuck_run_costs_nothing_that_runs_beside_it(tmp_path: Path) -> None:
+    settings = {"SCORING_TIMEOUT_MS": "3000", "SCORING_STUCK_GRACE_MS": "200", "SCORING_MAX_CONCURRENT_REQUESTS": "2"}
+    with serving(SWALLOWING, tmp_path, **settings) as server, ThreadPoolExecutor() as pool:
+        before = server.worker()
+        assert post(server, swallow=True).status_code == 500
+        beside = pool.submit(post, server, seconds=2)
+        until(lambda: "the worker is replaced" in server.out())
+        assert post(server).json() != before  # its successor serves
+        assert alive(before)
+        assert beside.result().json() == before
+        until(lambda: not alive(before))
+        assert len(server.workers()) == 1
 
 
 @pytest.mark.parametrize("kind", ["plain", "threads", "async"])

@@ -188,21 +188,6 @@ def test_siblings_of_a_stuck_worker_are_untouched(tmp_path: Path) -> None:
         assert sibling in server.workers()
 
 
-def test_a_stuck_run_costs_nothing_that_runs_beside_it(tmp_path: Path) -> None:
-    settings = {"SCORING_TIMEOUT_MS": "3000", "SCORING_STUCK_GRACE_MS": "200", "SCORING_MAX_CONCURRENT_REQUESTS": "2"}
-    with serving(BUSY, tmp_path, **settings) as server:
-        before = server.worker()
-        assert server.post({"do": "swallow", "for": 60}).status_code == 500
-        thread, beside = in_background(server, {"do": "sleep", "for": 2})
-        until(lambda: "the worker is replaced" in server.out())
-        assert server.post({"do": "nothing"}).json()["pid"] != before  # its successor serves
-        assert alive(before)
-        thread.join()
-        assert [a.json() for a in beside if isinstance(a, httpx.Response)] == [{"pid": before}]
-        until(lambda: not alive(before))
-        assert len(server.workers()) == 1
-
-
 @pytest.mark.parametrize("how", ["die", "leave"])
 def test_a_killed_worker_costs_only_its_own_request(tmp_path: Path, how: str) -> None:
     with serving(BUSY, tmp_path, WORKER_COUNT="2") as server:
