@@ -95,7 +95,8 @@ class Watch:
     def stuck(self, worker: WorkerState, slot: int, call: Call | Orphan, now: float) -> None:
         """A run() that ignores its timeout: remind it, and after the grace period have its worker replaced."""
         table = self.dispatcher.table
-        if worker.killed_for == call.id:
+        # Of several slots one is enough: the worker leaves, whatever becomes of the others.
+        if worker.killed_for == call.id or (worker.killed_for and table.slots > 1):
             waited = now - worker.killed_at
             if waited > SAY_WHERE_SECONDS and (waited > self.patience or not self.others(worker)):
                 kill(worker.pid, signal.SIGKILL)

@@ -238,6 +238,16 @@ def test_a_stuck_run_costs_nothing_that_runs_beside_it(tmp_path: Path) -> None:
         assert len(server.workers()) == 1
 
 
+def test_two_stuck_runs_have_their_worker_replaced_once(tmp_path: Path) -> None:
+    settings = {"SCORING_TIMEOUT_MS": "300", "SCORING_STUCK_GRACE_MS": "300", "SCORING_MAX_CONCURRENT_REQUESTS": "2"}
+    with serving(SWALLOWING, tmp_path, **settings) as server:
+        before = server.worker()
+        assert [answer.status_code for answer in at_once(server, {"swallow": True}, {"swallow": True})] == [500, 500]
+        until(lambda: not alive(before))
+        assert post(server).json() != before
+        assert server.out().count("the worker is replaced") == 1
+
+
 @pytest.mark.parametrize("kind", ["plain", "threads", "async"])
 def test_a_generator_that_is_late_with_its_first_piece_gets_the_timeout_as_an_exception(
     tmp_path: Path, kind: str
