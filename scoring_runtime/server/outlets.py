@@ -79,6 +79,7 @@ class Outlet:
         self.written += len(batch)
 
     def write(self, batch: Batch) -> None:
+        """Bring the lines to where this outlet leads."""
         raise NotImplementedError
 
     def say(self, warning: str) -> None:

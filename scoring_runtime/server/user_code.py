@@ -41,7 +41,8 @@ class UserCode:
         os.set_blocking(writer, False)
         wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         self.runs = True
-        insistence = threading.Thread(target=self.insist, args=(reader, unheard), name="signals", daemon=True)
+        main = threading.get_ident()
+        insistence = threading.Thread(target=self.insist, args=(reader, unheard, main), name="signals", daemon=True)
         insistence.start()
         try:
             yield
@@ -56,7 +57,7 @@ class UserCode:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def insist(self, reader: int, unheard: Callable[[], None]) -> None:
+    def insist(self, reader: int, unheard: Callable[[], None], main: int) -> None:
         """One that comes just before a long system call does not interrupt it: send it again, until it is heard."""
         while OVER not in (numbers := os.read(reader, 512)):
             ending = [number for number in ENDING if number in numbers]
@@ -64,7 +65,7 @@ class UserCode:
                 time.sleep(REPEAT_SECONDS)
                 if not self.runs:
                     break
-                signal.pthread_kill(threading.main_thread().ident or 0, ending[0])
+                signal.pthread_kill(main, ending[0])
                 if repeat == REPEATS:
                     unheard()
 

@@ -102,13 +102,18 @@ def test_change_while_another_holds_the_lock_is_refused(workspace: Workspace, tm
 
 def test_change_waits_for_one_that_only_looks(workspace: Workspace, tmp_path: Path) -> None:
     service = deployed(workspace, tmp_path / "src", VERSIONED.format(version=1))
+    order: list[str] = []
     with ExitStack() as stack:
         stack.enter_context(service.folder.changing("settle"))
+        stack.callback(order.append, "looked")
         look = Timer(0.1, stack.pop_all().close)
         look.start()
 
         with service.folder.changing("update"):
+            order.append("update")
             look.join()
+
+    assert order == ["looked", "update"]
 
 
 def test_deployer_that_comes_second_does_not_overwrite(workspace: Workspace, tmp_path: Path) -> None:
